@@ -1,0 +1,142 @@
+//! CRC32C (Castagnoli, RFC 3720 section 12.1): incremental, combinable, `crc32c:xxxxxxxx` in text.
+
+use crate::error::{Code, Error, Result};
+use std::fmt;
+use std::str::FromStr;
+
+/// A CRC32C with the count of bytes it covers, so that two can be combined.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Crc32c {
+    value: u32,
+    len: u64,
+}
+
+impl Crc32c {
+    /// The checksum of no bytes.
+    pub const fn new() -> Self {
+        Crc32c { value: 0, len: 0 }
+    }
+
+    /// The checksum of `data`.
+    pub fn of(data: &[u8]) -> Self {
+        let mut crc = Crc32c::new();
+        crc.update(data);
+        crc
+    }
+
+    /// Goes on with `data`.
+    pub fn update(&mut self, data: &[u8]) {
+        self.value = crc32c::crc32c_append(self.value, data);
+        self.len += data.len() as u64;
+    }
+
+    /// The checksum of this one's bytes followed by `next`'s.
+    pub fn combine(self, next: Crc32c) -> Crc32c {
+        let value = match usize::try_from(next.len) {
+            Ok(0) => self.value,
+            Ok(len) => crc32c::crc32c_combine(self.value, next.value, len),
+            Err(_) => self.value ^ next.value, // 32-bit only: no object of ours is that long there
+        };
+        Crc32c { value, len: self.len + next.len }
+    }
+
+    /// The 32 bits.
+    pub fn value(self) -> u32 {
+        self.value
+    }
+
+    /// How many bytes it covers.
+    pub fn covered(self) -> u64 {
+        self.len
+    }
+}
+
+/// `crc32c:` and eight lower-case hexadecimal digits.
+pub fn format_crc32c(value: u32) -> String {
+    format!("crc32c:{value:08x}")
+}
+
+/// Reads what [`format_crc32c`] writes; the prefix may be left out.
+pub fn parse_crc32c(text: &str) -> Result<u32> {
+    let digits = text.strip_prefix("crc32c:").unwrap_or(text);
+    let valid = digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    match u32::from_str_radix(digits, 16) {
+        Ok(value) if valid => Ok(value),
+        _ => Err(Error::new(
+            Code::InvalidArgument,
+            format!("{text:?} is not a CRC32C; expected crc32c: and eight hexadecimal digits"),
+        )),
+    }
+}
+
+/// The four bytes, most significant first, in base64: the form of S3's `x-amz-checksum-crc32c`.
+pub fn crc32c_base64(value: u32) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(value.to_be_bytes())
+}
+
+impl fmt::Display for Crc32c {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "crc32c:{:08x}", self.value)
+    }
+}
+
+impl fmt::Debug for Crc32c {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "crc32c:{:08x} of {} bytes", self.value, self.len)
+    }
+}
+
+/// A checksum that somebody expects: CRC32C only, for now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExpectedCrc32c(pub u32);
+
+impl FromStr for ExpectedCrc32c {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        parse_crc32c(text).map(ExpectedCrc32c)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i1_known_answers() {
+        // RFC 3720 B.4, and the usual check value.
+        let ascending: Vec<u8> = (0..32).collect();
+        let cases: [(&[u8], u32); 5] = [
+            (b"", 0),
+            (b"123456789", 0xe306_9283),
+            (&[0; 32], 0x8a91_36aa),
+            (&[0xff; 32], 0x62a8_ab43),
+            (&ascending, 0x46dd_794e),
+        ];
+        for (data, expected) in cases {
+            assert_eq!(Crc32c::of(data).value(), expected, "of {data:?}");
+        }
+    }
+
+    #[test]
+    fn i1_combine_equals_the_whole_at_every_split() {
+        let data: Vec<u8> = (0..1000u32).map(|i| (i * 7 + i / 13) as u8).collect();
+        let whole = Crc32c::of(&data);
+        for at in 0..=data.len() {
+            let (a, b) = data.split_at(at);
+            assert_eq!(Crc32c::of(a).combine(Crc32c::of(b)), whole, "split at {at}");
+        }
+    }
+
+    #[test]
+    fn text_round_trip_and_refusals() {
+        let text = Crc32c::of(b"123456789").to_string();
+        assert_eq!(text, "crc32c:e3069283");
+        assert_eq!(parse_crc32c(&text).unwrap(), 0xe306_9283);
+        assert_eq!(parse_crc32c("e3069283").unwrap(), 0xe306_9283);
+        for bad in ["", "crc32c:", "crc32c:e306928", "crc32c:e30692833", "md5:e3069283", "+3069283"] {
+            assert_eq!(parse_crc32c(bad).unwrap_err().code(), Code::InvalidArgument, "{bad:?}");
+        }
+        assert_eq!(crc32c_base64(0xe306_9283), "4waSgw==");
+    }
+}

@@ -1,0 +1,8 @@
+//! Small things without I/O and without async: URIs, keys, checksums, memory, secrets, locks.
+
+pub mod buffer;
+pub mod checksum;
+pub mod key;
+pub mod secret;
+pub mod sync;
+pub mod uri;

@@ -1,0 +1,26 @@
+//! libs3dlio moves training data and checkpoints between memory and S3, Azure Blob, local files and
+//! O_DIRECT files. The product is the C ABI (`include/s3dlio.h`); this crate is its inside, and
+//! [`api`] is the stable way in for Rust.
+//!
+//! ```text
+//! ffi            one file per C handle: parse arguments, call the core, convert the result
+//!   transfer/    ranged get, writer, reader, codec, copy
+//!     store/     trait ObjectStore and its five backends
+//!       base/    URIs, keys, checksums, memory: no I/O
+//! error, options, runtime, trace: for all
+//! ```
+
+#![deny(unsafe_op_in_unsafe_fn, unused_must_use)]
+#![warn(missing_debug_implementations)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod base;
+pub mod error;
+pub mod options;
+pub mod runtime;
+pub mod store;
+pub mod transfer;
+
+mod ffi;
+
+pub use error::{Code, Error, Result};

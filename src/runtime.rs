@@ -1,0 +1,403 @@
+//! The one hidden tokio runtime: started at first use, never dropped, rebuilt after fork.
+//!
+//! * Worker threads block all signals, so that the host's handlers run on the host's threads.
+//! * A forked child inherits memory but no threads. The `pthread_atfork` child handler only counts
+//!   the fork; whatever the child uses first then builds a fresh runtime, and the old one is leaked,
+//!   never dropped. What holds sockets lives in a [`PerProcess`] and is rebuilt in the same way.
+//! * Locks that a child needs are held by the forking thread during the fork, so that no other
+//!   thread can leave them locked: see [`hold_during_fork`].
+
+use crate::base::sync::lock;
+use crate::error::{Code, Error, Result};
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Once};
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// When something was made: it is stale once the process forked or the library was shut down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Era {
+    forks: u64,
+    shutdowns: u64,
+}
+
+static FORKS: AtomicU64 = AtomicU64::new(0);
+static SHUTDOWNS: AtomicU64 = AtomicU64::new(0);
+static CURRENT: AtomicPtr<Live> = AtomicPtr::new(ptr::null_mut());
+/// Worker threads of the next runtime; 0 chooses.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+impl Era {
+    /// The present one.
+    pub fn now() -> Era {
+        Era { forks: FORKS.load(Ordering::Acquire), shutdowns: SHUTDOWNS.load(Ordering::Acquire) }
+    }
+
+    /// `Forked` or `Shutdown` where this era is over.
+    pub fn check(self) -> Result<()> {
+        let now = Era::now();
+        if self.forks != now.forks {
+            return Err(Error::new(
+                Code::Forked,
+                "this handle was inherited through fork() and works only in the parent process",
+            )
+            .with_hint("open readers and writers in the process that uses them"));
+        }
+        if self.shutdowns != now.shutdowns {
+            return Err(Error::new(
+                Code::Shutdown,
+                "this handle was opened before the library was shut down",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A running runtime with what is under way on it.
+struct Live {
+    era: Era,
+    runtime: Mutex<Option<Runtime>>,
+    handle: Handle,
+    closing: AtomicBool,
+    busy: Mutex<Busy>,
+    idle: Condvar,
+}
+
+#[derive(Default)]
+struct Busy {
+    calls: u64,
+    background: u64,
+}
+
+/// How many worker threads a runtime that starts from now on has; 0 takes one per CPU, at most 32.
+pub fn set_threads(threads: usize) {
+    THREADS.store(threads, Ordering::Relaxed);
+}
+
+/// Runs `future` to its end, polling it on this thread.
+///
+/// Fails with `WouldDeadlock` on a thread of an async runtime and with `Shutdown` during shutdown.
+pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    if Handle::try_current().is_ok() {
+        return Err(Error::new(
+            Code::WouldDeadlock,
+            "a blocking call was made on a thread of an async runtime",
+        )
+        .with_hint("make the call on a thread of the program's own"));
+    }
+    let live = live()?;
+    let _call = Counted::new(live, |busy| &mut busy.calls);
+    Ok(live.handle.block_on(future))
+}
+
+/// Starts `future` on the worker threads.
+pub fn spawn<F>(future: F) -> Result<tokio::task::JoinHandle<F::Output>>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    Ok(live()?.handle.spawn(future))
+}
+
+/// Starts `future` on the worker threads as work that [`shutdown`] waits for: the clean-up of a
+/// handle that was freed. Never blocks.
+pub fn spawn_background<F: Future<Output = ()> + Send + 'static>(future: F) {
+    match live() {
+        Ok(live) => {
+            let counted = Counted::new(live, |busy| &mut busy.background);
+            live.handle.spawn(async move {
+                let _counted = counted;
+                future.await;
+            });
+        }
+        Err(error) => tracing::warn!(%error, "background work was not started"),
+    }
+}
+
+/// Waits until calls and background work are done, then ends the worker threads. Later calls start
+/// afresh; readers and writers from before return `Shutdown`. `Timeout` leaves all as it was.
+pub fn shutdown(timeout: Duration) -> Result<()> {
+    let pointer = CURRENT.load(Ordering::Acquire);
+    // SAFETY: a `Live` is never freed.
+    let Some(live) = (unsafe { pointer.as_ref() }) else {
+        SHUTDOWNS.fetch_add(1, Ordering::AcqRel);
+        return Ok(());
+    };
+    if live.era.forks != FORKS.load(Ordering::Acquire) {
+        return Ok(()); // a child that never used the library
+    }
+    if Handle::try_current().is_ok() {
+        return Err(Error::new(Code::WouldDeadlock, "shutdown was called on a thread of an async runtime"));
+    }
+    live.closing.store(true, Ordering::Release);
+    let deadline = Instant::now().checked_add(timeout);
+    let mut busy = lock(&live.busy);
+    while busy.calls + busy.background > 0 {
+        let left = match deadline {
+            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+            None => Duration::from_secs(3600),
+        };
+        if left.is_zero() {
+            live.closing.store(false, Ordering::Release);
+            return Err(Error::new(
+                Code::Timeout,
+                format!("{} calls and {} background tasks are still running", busy.calls, busy.background),
+            ));
+        }
+        busy = live.idle.wait_timeout(busy, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
+    }
+    drop(busy);
+    SHUTDOWNS.fetch_add(1, Ordering::AcqRel);
+    let _ = CURRENT.compare_exchange(pointer, ptr::null_mut(), Ordering::AcqRel, Ordering::Acquire);
+    if let Some(runtime) = lock(&live.runtime).take() {
+        let left =
+            deadline.map_or(Duration::from_secs(3600), |d| d.saturating_duration_since(Instant::now()));
+        runtime.shutdown_timeout(left);
+    }
+    Ok(())
+}
+
+/// Counts a call or a task of a [`Live`] while it lives.
+struct Counted {
+    live: &'static Live,
+    which: fn(&mut Busy) -> &mut u64,
+}
+
+impl Counted {
+    fn new(live: &'static Live, which: fn(&mut Busy) -> &mut u64) -> Self {
+        *which(&mut lock(&live.busy)) += 1;
+        Counted { live, which }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut busy = lock(&self.live.busy);
+        *(self.which)(&mut busy) -= 1;
+        self.live.idle.notify_all();
+    }
+}
+
+/// The runtime of this process and era, started if need be.
+fn live() -> Result<&'static Live> {
+    loop {
+        let pointer = CURRENT.load(Ordering::Acquire);
+        // SAFETY: a `Live` is never freed.
+        if let Some(live) = unsafe { pointer.as_ref() }
+            && live.era == Era::now()
+        {
+            if live.closing.load(Ordering::Acquire) {
+                return Err(Error::new(Code::Shutdown, "the library is shutting down"));
+            }
+            return Ok(live);
+        }
+        let fresh = Box::into_raw(Box::new(start()?));
+        if CURRENT.compare_exchange(pointer, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            // SAFETY: `fresh` was not published; another thread was first.
+            let unused = unsafe { Box::from_raw(fresh) };
+            if let Some(runtime) = lock(&unused.runtime).take() {
+                runtime.shutdown_background();
+            }
+        }
+    }
+}
+
+fn start() -> Result<Live> {
+    register_fork_handlers();
+    let threads = match THREADS.load(Ordering::Relaxed) {
+        0 => std::thread::available_parallelism().map_or(2, |n| n.get()).clamp(2, 32),
+        n => n,
+    };
+    let era = Era::now();
+    let runtime = with_signals_blocked(|| {
+        Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("s3dlio")
+            .on_thread_start(|| {
+                block_signals();
+            })
+            .enable_all()
+            .build()
+    })
+    .map_err(|e| Error::from_io("cannot start worker threads", &e))?;
+    let handle = runtime.handle().clone();
+    Ok(Live {
+        era,
+        runtime: Mutex::new(Some(runtime)),
+        handle,
+        closing: AtomicBool::new(false),
+        busy: Mutex::default(),
+        idle: Condvar::new(),
+    })
+}
+
+/// Blocks all signals on this thread and returns the mask from before.
+fn block_signals() -> libc::sigset_t {
+    // SAFETY: both sets are plain data that the calls fill; only this thread's mask changes.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        before
+    }
+}
+
+/// Threads that `f` starts inherit a mask that blocks everything.
+fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
+    let before = block_signals();
+    let result = f();
+    // SAFETY: restores the mask that `block_signals` returned.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
+    }
+    result
+}
+
+/// A value with sockets or threads behind it that a forked child must not touch: the child (and
+/// whoever comes after a shutdown) makes its own, and the inherited one is leaked.
+pub struct PerProcess<T> {
+    slot: AtomicPtr<(Era, Arc<T>)>,
+}
+
+impl<T> PerProcess<T> {
+    pub const fn new() -> Self {
+        PerProcess { slot: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// The value of this process, made by `make` if need be. `make` may run on several threads at
+    /// once; one result wins.
+    pub fn get(&self, make: impl Fn() -> Result<T>) -> Result<Arc<T>> {
+        loop {
+            let pointer = self.slot.load(Ordering::Acquire);
+            // SAFETY: a published slot is freed only by `drop`, which has `self` to itself.
+            if let Some((era, value)) = unsafe { pointer.as_ref() }
+                && *era == Era::now()
+            {
+                return Ok(value.clone());
+            }
+            let era = Era::now();
+            let fresh = Box::into_raw(Box::new((era, Arc::new(make()?))));
+            // A stale slot is leaked here on purpose.
+            if self.slot.compare_exchange(pointer, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                // SAFETY: `fresh` was not published.
+                drop(unsafe { Box::from_raw(fresh) });
+            }
+        }
+    }
+}
+
+impl<T> Default for PerProcess<T> {
+    fn default() -> Self {
+        PerProcess::new()
+    }
+}
+
+impl<T> fmt::Debug for PerProcess<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PerProcess")
+    }
+}
+
+impl<T> Drop for PerProcess<T> {
+    fn drop(&mut self) {
+        let pointer = *self.slot.get_mut();
+        if pointer.is_null() {
+            return;
+        }
+        // SAFETY: `&mut self`: nobody else can have the pointer.
+        let slot = unsafe { Box::from_raw(pointer) };
+        if slot.0.forks != FORKS.load(Ordering::Acquire) {
+            Box::leak(slot);
+        }
+    }
+}
+
+/// In which order the locks of [`hold_during_fork`] are taken: outer ones first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ForkRank {
+    Handles,
+    Registry,
+    Memory,
+    Pool,
+}
+
+type Hold = fn() -> Box<dyn Any>;
+static HOLDS: Mutex<Vec<(ForkRank, Hold)>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static HELD: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Registers a lock that is held while the process forks: `hold` takes it and returns its guard.
+pub fn hold_during_fork(rank: ForkRank, hold: Hold) {
+    register_fork_handlers();
+    let mut holds = lock(&HOLDS);
+    if !holds.iter().any(|(known, _)| *known == rank) {
+        holds.push((rank, hold));
+        holds.sort_by_key(|(rank, _)| *rank);
+    }
+}
+
+/// Installs the fork handlers once per process image.
+pub fn register_fork_handlers() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // SAFETY: the three handlers are `extern "C"`, take nothing and never unwind.
+        unsafe {
+            libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child));
+        }
+    });
+}
+
+extern "C" fn before_fork() {
+    let holds = lock(&HOLDS);
+    let mut guards: Vec<Box<dyn Any>> = holds.iter().map(|(_, hold)| hold()).collect();
+    guards.push(Box::new(holds));
+    let _ = HELD.try_with(|held| *held.borrow_mut() = guards);
+}
+
+extern "C" fn after_fork_in_parent() {
+    let _ = HELD.try_with(|held| held.borrow_mut().clear());
+}
+
+extern "C" fn after_fork_in_child() {
+    FORKS.fetch_add(1, Ordering::AcqRel);
+    let _ = HELD.try_with(|held| held.borrow_mut().clear());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocking_call_on_a_worker_thread_is_refused() {
+        let inner =
+            block_on(async { spawn(async { block_on(async {}).map_err(|e| e.code()) }) }).unwrap().unwrap();
+        assert_eq!(block_on(inner).unwrap().unwrap(), Err(Code::WouldDeadlock));
+    }
+
+    #[test]
+    fn workers_block_signals() {
+        let mask = block_on(async {
+            spawn(async {
+                let mut now = block_signals();
+                // SAFETY: `now` is an initialised signal set.
+                unsafe { libc::sigismember(&raw mut now, libc::SIGINT) }
+            })
+        });
+        assert_eq!(block_on(mask.unwrap().unwrap()).unwrap().unwrap(), 1);
+    }
+
+    #[test]
+    fn per_process_makes_its_value_once() {
+        let cell = PerProcess::new();
+        let first = cell.get(|| Ok(1)).unwrap();
+        assert!(Arc::ptr_eq(&first, &cell.get(|| Ok(2)).unwrap()));
+    }
+}

@@ -1,0 +1,103 @@
+//! Backends behind one trait. A store is opened at a root URI; keys are relative to it.
+//!
+//! The semantics below are the same for every backend; `tests/store_suite` holds them. What a
+//! backend cannot do it says in its [`Capabilities`] and refuses with `Unsupported`.
+
+mod check;
+pub mod memory;
+mod registry;
+mod types;
+
+pub use check::*;
+pub use registry::{Store, direct_io_store_for_uri, high_performance_store_for_uri, store_for_uri};
+pub use types::*;
+
+use crate::base::buffer::Window;
+use crate::base::uri::Uri;
+use crate::error::Result;
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+
+/// A shared store.
+pub type StoreRef = Arc<dyn ObjectStore>;
+
+/// Objects below one root. Every method may be called from many threads at once.
+///
+/// Futures of stores whose [`Capabilities::blocking_io`] is set do their I/O inside `poll`, on the
+/// polling thread; the others need a tokio runtime.
+#[async_trait]
+pub trait ObjectStore: Send + Sync + fmt::Debug {
+    /// The root URI, without a slash at its end.
+    fn root(&self) -> &Uri;
+
+    fn capabilities(&self) -> Capabilities;
+
+    /// Reads `dst.len()` bytes from `offset`, fewer only at the end of the object. An offset equal
+    /// to the size gives no bytes; a larger one is `Range`. With `if_match`, an object of another
+    /// ETag is `Changed`. The answer's `meta.size` is the whole object's size.
+    async fn get_into(&self, key: &str, request: GetRequest, dst: Window) -> Result<GetResult>;
+
+    /// Stores the object whole or not at all. `data` may be the caller's memory: no clone of it may
+    /// outlive the call.
+    async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult>;
+
+    /// Starts an object that comes in parts. Nothing is visible before
+    /// [`Upload::complete`] succeeded.
+    async fn create_upload(&self, key: &str, options: &PutOptions) -> Result<Arc<dyn Upload>>;
+
+    /// The object's facts; `NotFound` where there is none.
+    async fn stat(&self, key: &str) -> Result<ObjectMeta>;
+
+    /// One page of the keys that start with `request.prefix`, in order of their UTF-8 bytes.
+    async fn list_page(&self, request: &ListRequest) -> Result<ListPage>;
+
+    /// Deletes one object. A missing one is success, as S3 has it: the state asked for is there.
+    async fn delete(&self, key: &str) -> Result<()>;
+
+    /// Deletes many objects; the result has one outcome per key, in order. `Err` only where
+    /// nothing was tried.
+    async fn delete_many(&self, keys: &[String]) -> Result<Vec<Result<()>>>;
+
+    /// Copies an object with content type and metadata inside the store, without moving its bytes
+    /// through this process. The source must exist; the destination is replaced.
+    async fn copy(&self, from: &str, to: &str) -> Result<PutResult>;
+
+    /// Moves an object; on object stores copy and delete (not atomic), on file systems a rename.
+    async fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Creates the root's bucket, container or folder; `AlreadyExists` where it exists.
+    async fn create_container(&self) -> Result<()>;
+
+    /// Deletes the root's empty bucket, container or folder; `NotEmpty` where objects are left.
+    async fn delete_container(&self) -> Result<()>;
+
+    /// The containers of the root's account; for file systems the folders beside the root.
+    async fn list_containers(&self) -> Result<Vec<ContainerInfo>>;
+
+    /// Whether there is an object of this key. An error is an error, never "no".
+    async fn exists(&self, key: &str) -> Result<bool> {
+        match self.stat(key).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == crate::Code::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// An object that is being uploaded in parts. Dropping it without `complete` or `abort` leaves
+/// cleaning up to the caller: call [`Upload::abort`].
+#[async_trait]
+pub trait Upload: Send + Sync + fmt::Debug {
+    /// Stores a part; many may be in flight at once, in any order, each number once or again after
+    /// a failure. Parts other than the last have the size that [`Capabilities`] asks for. No clone
+    /// of the data may outlive the call.
+    async fn put_part(&self, part: Part) -> Result<()>;
+
+    /// Publishes parts `0..parts` as the object, if every one of them was stored.
+    async fn complete(&self, parts: u32, total: UploadTotal) -> Result<PutResult>;
+
+    /// Removes everything that was stored. May be called again after a failure.
+    async fn abort(&self) -> Result<()>;
+}

@@ -1,0 +1,1 @@
+//! Moving objects: ranged gets, the writer and the reader, codec, copy.
