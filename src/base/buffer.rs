@@ -430,7 +430,7 @@ mod tests {
         let (window, owner) = Buffer::allocate(8192).unwrap().into_window();
         let (mut a, mut b) = window.split_at(4096);
         let threads = [std::thread::spawn(move || a.fill(1)), std::thread::spawn(move || b.fill(2))];
-        threads.map(|t| t.join().unwrap());
+        threads.into_iter().for_each(|t| t.join().unwrap());
         let buffer = owner.reclaim(8192).unwrap();
         assert!(buffer[..4096].iter().all(|b| *b == 1) && buffer[4096..].iter().all(|b| *b == 2));
     }
