@@ -1,1 +1,20 @@
-//! Moving objects: ranged gets, the writer and the reader, codec, copy.
+//! Moving objects: ranged gets, the writer and the reader, codec, validation, deletes of many, lists.
+//!
+//! Everything here works on any [`Store`](crate::store::Store), and is async: callers that block go
+//! through [`runtime::block_on`](crate::runtime::block_on).
+
+mod delete;
+mod get;
+mod list;
+mod put;
+mod reader;
+mod validate;
+mod writer;
+
+pub use delete::delete_prefix;
+pub use get::{get, get_into, get_many, get_range, get_range_into, get_ranges};
+pub use list::Lister;
+pub use put::put;
+pub use reader::Reader;
+pub use validate::{Check, validate, validate_many};
+pub use writer::{WriteStats, Writer};
