@@ -194,11 +194,7 @@ mod tests {
             "az://account/",
         ];
         for text in texts {
-            assert_eq!(
-                Uri::parse(text).unwrap().to_string(),
-                text.trim_end_matches("s3://bucket/"),
-                "{text}"
-            );
+            assert_eq!(Uri::parse(text).unwrap().to_string(), text);
         }
     }
 

