@@ -1,0 +1,1465 @@
+/// @file s3dlio.hpp
+/// libs3dlio for C++17 and later, header only: owns the handles of `s3dlio.h` and turns its statuses
+/// into exceptions. Link the C library (`s3dlio::cxx` in CMake does).
+///
+///     s3dlio::store store("s3://bucket/run1");
+///     store.put("greeting", std::string_view("hello"));
+///     s3dlio::buffer bytes = store.get("greeting");
+///     for (const auto& entry : store.list("step-"))
+///         std::cout << entry.key << ' ' << entry.size << '\n';
+///
+/// **Errors.** Every function that is not `noexcept` throws `s3dlio::error` when the library reports
+/// one, and `std::bad_alloc` when a C++ allocation fails. Nothing is lost or leaked by either.
+/// Destructors never throw, block or do I/O.
+///
+/// **Ownership.** Handle classes are move-only. A moved-from object holds nothing: it may be destroyed
+/// or assigned to, and any other use throws `S3DLIO_ERR_INVALID_ARGUMENT`. Readers, writers, listers
+/// and buffers keep what they need of their store alive, so objects may be destroyed in any order.
+///
+/// **Threads.** One line per class. Functions without a class may be called from any thread.
+///
+/// **Text.** Text goes in as `std::string_view` and may not contain a NUL byte: it is refused with
+/// the code that fits (`S3DLIO_ERR_INVALID_KEY`, `_INVALID_URI` ...), never cut short.
+#ifndef S3DLIO_HPP
+#define S3DLIO_HPP
+
+#include <s3dlio.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <initializer_list>
+#include <istream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <stdexcept>
+#include <streambuf>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#if !defined(__cplusplus) || __cplusplus < 201703L
+#error "s3dlio.hpp needs C++17"
+#endif
+
+namespace s3dlio {
+
+/// "To the end of the object", as a length.
+inline constexpr std::uint64_t to_end = UINT64_MAX;
+
+/// User metadata: names are lower-case letters, digits and `_`; values printable ASCII.
+using metadata_map = std::map<std::string, std::string>;
+
+/// Nanoseconds since 1970-01-01 UTC.
+using timestamp = std::chrono::time_point<std::chrono::system_clock, std::chrono::nanoseconds>;
+
+// ------------------------------------------------------------------------------------------ errors
+
+/// A failure with everything that is known about it. Immutable; copies share the text, and copying
+/// never throws. `what()` is one line with operation, URI, cause and hint, and never holds a secret.
+class error : public std::runtime_error {
+  public:
+    /// An error of the caller's own, such as from a wrapper. `code` is one of `S3DLIO_ERR_*`.
+    error(std::int32_t code, const std::string& message)
+        : std::runtime_error(message + " [" + s3dlio_status_name(code) + "]"), facts_(std::make_shared<facts>()) {
+        facts_->code = code;
+    }
+
+    /// Copies a C error, or what the status alone tells where there is none. Does not free `raw`.
+    error(std::int32_t status, const s3dlio_error* raw)
+        : std::runtime_error(message_of(status, raw)), facts_(std::make_shared<facts>()) {
+        facts_->code = status;
+        if (raw == nullptr) return;
+        facts_->retryable = s3dlio_error_retryable(raw) != 0;
+        facts_->http_status = s3dlio_error_http_status(raw);
+        facts_->os_errno = s3dlio_error_os_errno(raw);
+        const std::size_t count = s3dlio_error_detail_count(raw);
+        for (std::size_t i = 0; i < count; ++i) {
+            const char* key = nullptr;
+            const char* value = nullptr;
+            if (s3dlio_error_detail_at(raw, i, &key, &value) == S3DLIO_OK && key != nullptr && value != nullptr) {
+                facts_->details.emplace(key, value);
+            }
+        }
+    }
+
+    /// Copies only: a moved-from error is still whole.
+    error(const error&) noexcept = default;
+    error& operator=(const error&) noexcept = default;
+    ~error() override = default;
+
+    /// Which `S3DLIO_ERR_*` it is.
+    std::int32_t code() const noexcept { return facts_->code; }
+    /// The code's stable name, such as `not_found`.
+    std::string_view code_name() const noexcept { return s3dlio_status_name(facts_->code); }
+    /// Whether the same call may succeed later without any change.
+    bool retryable() const noexcept { return facts_->retryable; }
+    /// The HTTP status of the server's answer; 0 where there was none.
+    int http_status() const noexcept { return facts_->http_status; }
+    /// The errno of the failed system call; 0 where there was none.
+    int os_errno() const noexcept { return facts_->os_errno; }
+
+    /// What was done (`get`, `put`, `list` ...); empty if unknown.
+    std::string_view operation() const noexcept { return detail("operation"); }
+    /// The URI it was done to; empty if unknown.
+    std::string_view uri() const noexcept { return detail("uri"); }
+    /// The id that the service's support asks for; empty if there is none.
+    std::string_view request_id() const noexcept { return detail("request_id"); }
+    /// What to do about it; may be empty.
+    std::string_view hint() const noexcept { return detail("hint"); }
+    /// How often the request was tried; 0 if unknown.
+    std::uint64_t attempts() const noexcept { return number("attempts"); }
+    /// How long all attempts took together; 0 if unknown.
+    std::chrono::milliseconds elapsed() const noexcept {
+        return std::chrono::milliseconds(static_cast<std::int64_t>(number("elapsed_ms")));
+    }
+    /// The size in bytes that a `S3DLIO_ERR_BUFFER_TOO_SMALL` asks for; 0 for other errors.
+    std::uint64_t required() const noexcept { return number("required"); }
+
+    /// One fact by name; empty if it is not there. Lives as long as this error and its copies.
+    std::string_view detail(std::string_view key) const noexcept {
+        const auto found = facts_->details.find(key);
+        return found == facts_->details.end() ? std::string_view() : std::string_view(found->second);
+    }
+    /// Every fact by name: `operation`, `uri`, `request_id`, `attempts`, `elapsed_ms`, `hint` and those
+    /// of the code, such as `required` or `expected`.
+    const std::map<std::string, std::string, std::less<>>& details() const noexcept { return facts_->details; }
+
+  private:
+    struct facts {
+        std::int32_t code = 0;
+        bool retryable = false;
+        int http_status = 0;
+        int os_errno = 0;
+        std::map<std::string, std::string, std::less<>> details;
+    };
+
+    static std::string message_of(std::int32_t status, const s3dlio_error* raw) {
+        const char* message = raw == nullptr ? nullptr : s3dlio_error_message(raw);
+        if (message != nullptr) return message;
+        return std::string(s3dlio_status_doc(status)) + " [" + s3dlio_status_name(status) + "]";
+    }
+
+    std::uint64_t number(std::string_view key) const noexcept {
+        std::uint64_t value = 0;
+        for (const char digit : detail(key)) {
+            if (digit < '0' || digit > '9') return 0;
+            value = value * 10 + static_cast<std::uint64_t>(digit - '0');
+        }
+        return value;
+    }
+
+    std::shared_ptr<facts> facts_;
+};
+
+namespace detail {
+
+/// Frees a handle of C; a NULL one is nothing.
+struct deleter {
+    void operator()(s3dlio_error* handle) const noexcept { s3dlio_error_free(handle); }
+    void operator()(s3dlio_options* handle) const noexcept { s3dlio_options_free(handle); }
+    void operator()(s3dlio_buffer* handle) const noexcept { s3dlio_buffer_free(handle); }
+    void operator()(s3dlio_store* handle) const noexcept { s3dlio_store_free(handle); }
+    void operator()(s3dlio_lister* handle) const noexcept { s3dlio_lister_free(handle); }
+    void operator()(s3dlio_reader* handle) const noexcept { s3dlio_reader_free(handle); }
+    void operator()(s3dlio_writer* handle) const noexcept { s3dlio_writer_free(handle); }
+};
+
+template <class T>
+using owned = std::unique_ptr<T, deleter>;
+
+/// The error output of one C call.
+class outcome {
+  public:
+    outcome() = default;
+    outcome(const outcome&) = delete;
+    outcome& operator=(const outcome&) = delete;
+    ~outcome() { s3dlio_error_free(raw_); }
+
+    /// The last argument of the call.
+    s3dlio_error** slot() noexcept { return &raw_; }
+
+    /// Throws if the call failed; else passes its (positive) status on.
+    std::int32_t check(std::int32_t status) const {
+        if (status < 0) throw error(status, raw_);
+        return status;
+    }
+
+  private:
+    s3dlio_error* raw_ = nullptr;
+};
+
+/// NUL-terminated text for C; a NUL byte inside is refused with `code`.
+inline std::string text(std::string_view value, std::int32_t code, const char* what) {
+    if (value.find('\0') != std::string_view::npos) {
+        throw error(code, std::string(what) + " contains a NUL byte");
+    }
+    return std::string(value);
+}
+
+inline std::string key_text(std::string_view key) { return text(key, S3DLIO_ERR_INVALID_KEY, "the key"); }
+inline std::string uri_text(std::string_view uri) { return text(uri, S3DLIO_ERR_INVALID_URI, "the URI"); }
+inline std::string argument_text(std::string_view value, const char* what) {
+    return text(value, S3DLIO_ERR_INVALID_ARGUMENT, what);
+}
+
+inline std::optional<std::string> optional_text(const char* value) {
+    if (value == nullptr) return std::nullopt;
+    return std::string(value);
+}
+
+/// Whether C is contiguous memory of trivially copyable elements; `element` is their type.
+template <class C, class = void>
+struct contiguous : std::false_type {};
+template <class C>
+struct contiguous<C, std::void_t<decltype(std::data(std::declval<C&>())), decltype(std::size(std::declval<C&>()))>>
+    : std::is_trivially_copyable<std::remove_pointer_t<decltype(std::data(std::declval<C&>()))>> {
+    using element = std::remove_pointer_t<decltype(std::data(std::declval<C&>()))>;
+};
+
+template <class C, bool = contiguous<C>::value>
+struct writable : std::false_type {};
+template <class C>
+struct writable<C, true> : std::negation<std::is_const<typename contiguous<C>::element>> {};
+
+} // namespace detail
+
+// ------------------------------------------------------------------------------------------- bytes
+
+/// Bytes of someone else's that are only read. Made from pointer and size in bytes, or implicitly from
+/// contiguous memory: `std::vector`, `std::array`, `std::string(_view)`, `std::span`, arrays, `buffer`.
+/// Elements must be trivially copyable; a vector of `float` gives `4 * size()` bytes. Must not outlive
+/// the memory. Arrays of `char` are refused, because a literal's NUL byte would be stored too: write
+/// `std::string_view("text")`, or pointer and size.
+class byte_view {
+  public:
+    constexpr byte_view() noexcept = default;
+    byte_view(const void* data, std::size_t size) noexcept : data_(static_cast<const std::byte*>(data)), size_(size) {}
+    template <class C, class = std::enable_if_t<detail::contiguous<const C>::value>>
+    byte_view(const C& memory) noexcept
+        : byte_view(std::data(memory), std::size(memory) * sizeof(typename detail::contiguous<const C>::element)) {}
+    template <std::size_t N>
+    byte_view(const char (&)[N]) = delete;
+
+    constexpr const std::byte* data() const noexcept { return data_; }
+    constexpr std::size_t size() const noexcept { return size_; }
+    constexpr bool empty() const noexcept { return size_ == 0; }
+    constexpr const std::byte* begin() const noexcept { return data_; }
+    constexpr const std::byte* end() const noexcept { return data_ + size_; }
+    /// At most `count` bytes from `offset`; empty past the end.
+    byte_view subview(std::size_t offset, std::size_t count = SIZE_MAX) const noexcept {
+        if (offset >= size_) return {};
+        return {data_ + offset, count < size_ - offset ? count : size_ - offset};
+    }
+    /// The same bytes as text.
+    std::string_view text() const noexcept { return {reinterpret_cast<const char*>(data_), size_}; }
+
+  private:
+    const std::byte* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// Bytes of someone else's that are written to; otherwise as `byte_view`, and arrays of `char` are fine.
+class mutable_byte_view {
+  public:
+    constexpr mutable_byte_view() noexcept = default;
+    mutable_byte_view(void* data, std::size_t size) noexcept : data_(static_cast<std::byte*>(data)), size_(size) {}
+    template <class C,
+              class = std::enable_if_t<detail::writable<std::remove_reference_t<C>>::value &&
+                                       !std::is_same_v<std::decay_t<C>, mutable_byte_view>>>
+    mutable_byte_view(C&& memory) noexcept
+        : mutable_byte_view(std::data(memory), std::size(memory) * sizeof(*std::data(memory))) {}
+
+    constexpr std::byte* data() const noexcept { return data_; }
+    constexpr std::size_t size() const noexcept { return size_; }
+    constexpr bool empty() const noexcept { return size_ == 0; }
+    constexpr std::byte* begin() const noexcept { return data_; }
+    constexpr std::byte* end() const noexcept { return data_ + size_; }
+    /// At most `count` bytes from `offset`; empty past the end.
+    mutable_byte_view subview(std::size_t offset, std::size_t count = SIZE_MAX) const noexcept {
+        if (offset >= size_) return {};
+        return {data_ + offset, count < size_ - offset ? count : size_ - offset};
+    }
+
+  private:
+    std::byte* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// One of many ranges to read: `length` bytes from `offset` to `dst`; the call sets `bytes_read`, which
+/// is smaller than `length` only at the end of the object.
+using range = s3dlio_range;
+
+/// A range that fills `dst` from `offset`.
+inline range make_range(std::uint64_t offset, mutable_byte_view dst) noexcept {
+    return range{offset, dst.size(), dst.data(), 0};
+}
+
+/// Memory of the library's, aligned to 4096 bytes, reference counted. Freed with its last clone.
+/// Threads: any; the bytes themselves are the caller's to guard.
+class buffer {
+  public:
+    /// Holds nothing; size 0.
+    buffer() noexcept = default;
+    /// New memory of `size` bytes; what is in it is unspecified.
+    explicit buffer(std::size_t size) {
+        detail::outcome outcome;
+        s3dlio_buffer* raw = nullptr;
+        outcome.check(s3dlio_buffer_new(size, &raw, outcome.slot()));
+        handle_.reset(raw);
+    }
+    /// Takes a C handle over.
+    explicit buffer(s3dlio_buffer* raw) noexcept : handle_(raw) {}
+
+    std::byte* data() noexcept { return static_cast<std::byte*>(s3dlio_buffer_data(handle_.get())); }
+    const std::byte* data() const noexcept { return static_cast<const std::byte*>(s3dlio_buffer_data(handle_.get())); }
+    std::size_t size() const noexcept { return s3dlio_buffer_size(handle_.get()); }
+    bool empty() const noexcept { return size() == 0; }
+    std::byte* begin() noexcept { return data(); }
+    std::byte* end() noexcept { return data() + size(); }
+    const std::byte* begin() const noexcept { return data(); }
+    const std::byte* end() const noexcept { return data() + size(); }
+    /// The bytes as text, without a copy; lives as long as this buffer or a clone.
+    std::string_view text() const noexcept { return byte_view(*this).text(); }
+
+    /// Another owner of the same memory; nothing is copied.
+    buffer clone() const {
+        detail::outcome outcome;
+        s3dlio_buffer* raw = nullptr;
+        outcome.check(s3dlio_buffer_clone(handle_.get(), &raw, outcome.slot()));
+        return buffer(raw);
+    }
+
+    /// The C handle, still owned here.
+    s3dlio_buffer* get() const noexcept { return handle_.get(); }
+    /// The C handle, now the caller's to free.
+    s3dlio_buffer* release() noexcept { return handle_.release(); }
+
+  private:
+    detail::owned<s3dlio_buffer> handle_;
+};
+
+// ----------------------------------------------------------------------------------------- options
+
+/// One row of the option table; every text is static.
+struct option_info {
+    std::string_view key, type, default_value, bounds, env, doc;
+};
+
+/// Settings of stores, readers and writers, by dotted key such as `transfer.part_size`. What is not set
+/// comes from the environment, else from the default. Threads: one at a time.
+class options {
+  public:
+    options() {
+        detail::outcome outcome;
+        s3dlio_options* raw = nullptr;
+        outcome.check(s3dlio_options_new(&raw, outcome.slot()));
+        handle_.reset(raw);
+    }
+    /// `options({{"s3.region", "us-east-1"}, {"transfer.part_size", "8MiB"}})`.
+    options(std::initializer_list<std::pair<std::string_view, std::string_view>> values) : options() {
+        for (const auto& value : values) set(value.first, value.second);
+    }
+    /// As above, from a map.
+    explicit options(const std::map<std::string, std::string>& values) : options() {
+        for (const auto& value : values) set(value.first, value.second);
+    }
+
+    /// Sets from text. `S3DLIO_ERR_UNKNOWN_OPTION` names the nearest key; `S3DLIO_ERR_INVALID_OPTION` the bounds.
+    options& set(std::string_view key, std::string_view value) {
+        const std::string c_key = detail::text(key, S3DLIO_ERR_UNKNOWN_OPTION, "the option's name");
+        const std::string c_value = detail::text(value, S3DLIO_ERR_INVALID_OPTION, "the option's value");
+        detail::outcome outcome;
+        outcome.check(s3dlio_options_set(handle_.get(), c_key.c_str(), c_value.c_str(), outcome.slot()));
+        return *this;
+    }
+    /// Sets a switch, count, size in bytes or time in milliseconds.
+    template <class N, class = std::enable_if_t<std::is_integral_v<N>>>
+    options& set(std::string_view key, N value) {
+        if constexpr (std::is_same_v<N, bool>) {
+            return set(key, std::string_view(value ? "true" : "false"));
+        } else {
+            return set(key, std::string_view(std::to_string(value)));
+        }
+    }
+    /// The value in force as text: set here, else environment, else default. Secrets are masked.
+    std::string get(std::string_view key) const {
+        const std::string c_key = detail::text(key, S3DLIO_ERR_UNKNOWN_OPTION, "the option's name");
+        detail::outcome outcome;
+        s3dlio_buffer* raw = nullptr;
+        outcome.check(s3dlio_options_get(handle_.get(), c_key.c_str(), &raw, outcome.slot()));
+        const buffer value(raw);
+        const auto* text = reinterpret_cast<const char*>(value.data());
+        return text == nullptr ? std::string() : std::string(text);
+    }
+    /// An independent copy.
+    options clone() const {
+        detail::outcome outcome;
+        s3dlio_options* raw = nullptr;
+        outcome.check(s3dlio_options_clone(handle_.get(), &raw, outcome.slot()));
+        return options(raw);
+    }
+
+    /// The C handle, still owned here.
+    s3dlio_options* get() const noexcept { return handle_.get(); }
+
+    /// Every option there is, in the order of the keys.
+    static std::vector<option_info> all() {
+        std::vector<option_info> rows;
+        const std::size_t count = s3dlio_option_count();
+        rows.reserve(count);
+        for (std::size_t i = 0; i < count; ++i) {
+            s3dlio_option_info row{};
+            detail::outcome outcome;
+            outcome.check(s3dlio_option_at(i, &row, sizeof row, outcome.slot()));
+            const auto view = [](const char* text) { return text == nullptr ? std::string_view() : std::string_view(text); };
+            rows.push_back({view(row.key), view(row.type), view(row.default_value), view(row.bounds), view(row.env), view(row.doc)});
+        }
+        return rows;
+    }
+
+  private:
+    explicit options(s3dlio_options* raw) noexcept : handle_(raw) {}
+    detail::owned<s3dlio_options> handle_;
+};
+
+/// How to store an object. Empty members ask for nothing.
+struct put_options {
+    std::string content_type = {};
+    metadata_map metadata = {};
+    /// Replace only the object of this ETag; else `S3DLIO_ERR_PRECONDITION_FAILED`.
+    std::string if_match = {};
+    /// Only where there is no object of this key; else `S3DLIO_ERR_ALREADY_EXISTS`.
+    bool create_only = false;
+};
+
+/// What was stored. Readable before and after finish, and after a failure.
+struct write_stats {
+    /// Plain bytes taken in.
+    std::uint64_t bytes = 0;
+    /// Bytes stored, after compression.
+    std::uint64_t stored_bytes = 0;
+    /// Of the plain bytes.
+    std::uint32_t crc32c = 0;
+    /// Of the stored bytes.
+    std::uint32_t stored_crc32c = 0;
+    /// Parts or blocks uploaded.
+    std::uint32_t parts = 0;
+    /// Whether the object is published.
+    bool finished = false;
+    /// Empty until finished, or if the store gives none.
+    std::string etag = {};
+};
+
+// ----------------------------------------------------------------------------------------- objects
+
+/// What an entry of a listing is.
+enum class object_kind : std::uint32_t {
+    object = S3DLIO_KIND_OBJECT,
+    /// A common prefix, ending in `/`; only in listings of one level.
+    prefix = S3DLIO_KIND_PREFIX,
+    container = S3DLIO_KIND_CONTAINER,
+};
+
+/// Facts of an object, prefix or container. Owns its texts.
+struct object_info {
+    object_kind kind = object_kind::object;
+    /// Relative to the store's root; the name for containers.
+    std::string key = {};
+    /// The full URI.
+    std::string uri = {};
+    /// In bytes; 0 for prefixes and containers.
+    std::uint64_t size = 0;
+    std::optional<timestamp> last_modified = {};
+    std::optional<std::string> etag = {};
+    std::optional<std::string> content_type = {};
+    /// Of the stored bytes, where the store recorded one.
+    std::optional<std::uint32_t> crc32c = {};
+    /// Listings leave it empty.
+    metadata_map metadata = {};
+};
+
+namespace detail {
+
+inline object_info to_info(const s3dlio_object_info& raw) {
+    object_info info;
+    info.kind = static_cast<object_kind>(raw.kind);
+    if (raw.key != nullptr) info.key = raw.key;
+    if (raw.uri != nullptr) info.uri = raw.uri;
+    info.size = raw.size;
+    if (raw.last_modified_ns != INT64_MIN) info.last_modified = timestamp(std::chrono::nanoseconds(raw.last_modified_ns));
+    info.etag = optional_text(raw.etag);
+    info.content_type = optional_text(raw.content_type);
+    if (raw.has_crc32c != 0) info.crc32c = raw.crc32c;
+    for (std::size_t i = 0; i < raw.metadata_count; ++i) info.metadata.emplace(raw.metadata[i].key, raw.metadata[i].value);
+    return info;
+}
+
+inline write_stats to_stats(const s3dlio_write_stats& raw) {
+    write_stats stats;
+    stats.bytes = raw.bytes;
+    stats.stored_bytes = raw.stored_bytes;
+    stats.crc32c = raw.crc32c;
+    stats.stored_crc32c = raw.stored_crc32c;
+    stats.parts = raw.parts;
+    stats.finished = raw.finished != 0;
+    stats.etag = raw.etag;
+    return stats;
+}
+
+/// The C form of put options; borrows the texts of the C++ form.
+class raw_put_options {
+  public:
+    explicit raw_put_options(const put_options& options) {
+        refuse_nul(options.content_type, "the content type");
+        refuse_nul(options.if_match, "if_match");
+        pairs_.reserve(options.metadata.size());
+        for (const auto& entry : options.metadata) {
+            refuse_nul(entry.first, "a metadata name");
+            refuse_nul(entry.second, "a metadata value");
+            pairs_.push_back({entry.first.c_str(), entry.second.c_str()});
+        }
+        raw_.content_type = options.content_type.empty() ? nullptr : options.content_type.c_str();
+        raw_.if_match = options.if_match.empty() ? nullptr : options.if_match.c_str();
+        raw_.metadata = pairs_.data();
+        raw_.metadata_count = pairs_.size();
+        raw_.create_only = options.create_only ? 1 : 0;
+    }
+    raw_put_options(const raw_put_options&) = delete;
+    raw_put_options& operator=(const raw_put_options&) = delete;
+    const s3dlio_put_options* get() const noexcept { return &raw_; }
+
+  private:
+    static void refuse_nul(const std::string& value, const char* what) {
+        if (value.find('\0') != std::string::npos) {
+            throw error(S3DLIO_ERR_INVALID_ARGUMENT, std::string(what) + " contains a NUL byte");
+        }
+    }
+    std::vector<s3dlio_key_value> pairs_;
+    s3dlio_put_options raw_{};
+};
+
+} // namespace detail
+
+/// A listing in progress; pages are fetched as needed. Threads: one at a time.
+///
+///     for (const s3dlio::object_info& entry : store.list("step-")) ...
+///
+/// An error while listing is thrown by the loop itself, so a loop that ends has seen everything.
+class lister {
+  public:
+    /// Takes a C handle over.
+    explicit lister(s3dlio_lister* raw) noexcept : handle_(raw) {}
+
+    /// The next entry, or nothing at the end.
+    std::optional<object_info> next() { return next(handle_.get()); }
+
+    /// Single-pass input iterator. Must not outlive the lister, which may be moved meanwhile.
+    class iterator {
+      public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = object_info;
+        using difference_type = std::ptrdiff_t;
+        using pointer = const object_info*;
+        using reference = const object_info&;
+
+        /// The end.
+        iterator() = default;
+        reference operator*() const noexcept { return *entry_; }
+        pointer operator->() const noexcept { return &*entry_; }
+        iterator& operator++() {
+            entry_ = lister::next(source_);
+            return *this;
+        }
+        /// `*it++` gives the entry it was at.
+        iterator operator++(int) {
+            iterator before(*this);
+            ++*this;
+            return before;
+        }
+        friend bool operator==(const iterator& a, const iterator& b) noexcept {
+            return a.entry_.has_value() == b.entry_.has_value();
+        }
+        friend bool operator!=(const iterator& a, const iterator& b) noexcept { return !(a == b); }
+
+      private:
+        friend class lister;
+        explicit iterator(s3dlio_lister* source) : source_(source), entry_(lister::next(source)) {}
+        s3dlio_lister* source_ = nullptr;
+        std::optional<object_info> entry_;
+    };
+
+    /// Goes on where the lister is; fetches an entry.
+    iterator begin() { return iterator(handle_.get()); }
+    iterator end() noexcept { return {}; }
+
+  private:
+    static std::optional<object_info> next(s3dlio_lister* source) {
+        detail::outcome outcome;
+        s3dlio_object_info raw{};
+        if (outcome.check(s3dlio_lister_next(source, &raw, sizeof raw, outcome.slot())) == S3DLIO_END) return std::nullopt;
+        return detail::to_info(raw);
+    }
+    detail::owned<s3dlio_lister> handle_;
+};
+
+// ------------------------------------------------------------------------------------------- store
+
+/// What one key of `get_many` gave: data or an error.
+struct get_result {
+    buffer data;
+    std::optional<error> failure = {};
+
+    /// Whether the data is there.
+    explicit operator bool() const noexcept { return !failure.has_value(); }
+    /// The data; throws the key's error where there is one.
+    const buffer& value() const {
+        if (failure) throw error(*failure);
+        return data;
+    }
+};
+
+/// What to validate: the bytes of a range against a CRC32C, or the whole object against the stored one.
+struct check {
+    std::string key;
+    std::uint64_t offset = 0;
+    std::uint64_t length = to_end;
+    /// Absent: the checksum that the store recorded.
+    std::optional<std::uint32_t> crc32c = {};
+};
+
+/// Objects below a root URI: `s3://bucket/prefix`, `az://account/container/prefix`, `file:///folder`,
+/// `direct:///folder`, `memory://name`. Keys are relative to it. Opening does no I/O.
+/// Threads: any, concurrently.
+class store {
+  public:
+    explicit store(std::string_view uri) : store(uri, nullptr) {}
+    store(std::string_view uri, const options& options) : store(uri, options.get()) {}
+
+    /// The root URI, as the library writes it. Lives as long as this store.
+    std::string_view uri() const noexcept {
+        const char* text = s3dlio_store_uri(handle_.get());
+        return text == nullptr ? std::string_view() : std::string_view(text);
+    }
+    /// What the backend can do and wants.
+    s3dlio_capabilities capabilities() const {
+        detail::outcome outcome;
+        s3dlio_capabilities caps{};
+        outcome.check(s3dlio_store_capabilities(handle_.get(), &caps, sizeof caps, outcome.slot()));
+        return caps;
+    }
+
+    /// The whole object, as stored (`.zst` is not decompressed); large ones in parallel ranges.
+    buffer get(std::string_view key) const {
+        const std::string c_key = detail::key_text(key);
+        detail::outcome outcome;
+        s3dlio_buffer* raw = nullptr;
+        outcome.check(s3dlio_store_get(handle_.get(), c_key.c_str(), &raw, outcome.slot()));
+        return buffer(raw);
+    }
+    /// At most `length` bytes from `offset`, fewer only at the end; `S3DLIO_ERR_RANGE` past the end.
+    buffer get_range(std::string_view key, std::uint64_t offset, std::uint64_t length = to_end) const {
+        const std::string c_key = detail::key_text(key);
+        detail::outcome outcome;
+        s3dlio_buffer* raw = nullptr;
+        outcome.check(s3dlio_store_get_range(handle_.get(), c_key.c_str(), offset, length, &raw, outcome.slot()));
+        return buffer(raw);
+    }
+    /// The whole object into `dst`, in parallel ranges where it is large; gives its size.
+    /// `S3DLIO_ERR_BUFFER_TOO_SMALL` tells the size needed (`error::required`). After an error the
+    /// contents of `dst` are unspecified, and nothing writes to it any more.
+    std::size_t get_into(std::string_view key, mutable_byte_view dst) const {
+        const std::string c_key = detail::key_text(key);
+        detail::outcome outcome;
+        std::size_t bytes = 0;
+        outcome.check(s3dlio_store_get_into(handle_.get(), c_key.c_str(), dst.data(), dst.size(), &bytes, outcome.slot()));
+        return bytes;
+    }
+    /// Fills `dst` from `offset`; gives how many bytes that was, fewer only at the end of the object.
+    std::size_t get_range_into(std::string_view key, std::uint64_t offset, mutable_byte_view dst) const {
+        const std::string c_key = detail::key_text(key);
+        detail::outcome outcome;
+        std::size_t bytes = 0;
+        outcome.check(s3dlio_store_get_range_into(handle_.get(), c_key.c_str(), offset, dst.data(), dst.size(), &bytes, outcome.slot()));
+        return bytes;
+    }
+    /// Many ranges of one object in one call, in parallel, all of the same version of the object;
+    /// sets each `bytes_read`. The ranges' memory must not overlap.
+    void get_ranges(std::string_view key, range* ranges, std::size_t count) const {
+        const std::string c_key = detail::key_text(key);
+        detail::outcome outcome;
+        outcome.check(s3dlio_store_get_ranges(handle_.get(), c_key.c_str(), ranges, count, outcome.slot()));
+    }
+    void get_ranges(std::string_view key, std::vector<range>& ranges) const { get_ranges(key, ranges.data(), ranges.size()); }
+
+    /// Many objects at once; the results are in the order of `keys`, each data or an error of its own.
+    /// Throws only where nothing could be tried.
+    std::vector<get_result> get_many(const std::vector<std::string>& keys) const {
+        std::vector<const char*> c_keys;
+        c_keys.reserve(keys.size());
+        for (const std::string& key : keys) {
+            if (key.find('\0') != std::string::npos) throw error(S3DLIO_ERR_INVALID_KEY, "the key contains a NUL byte");
+            c_keys.push_back(key.c_str());
+        }
+        raw_results raw(keys.size());
+        detail::outcome outcome;
+        const std::int32_t status = s3dlio_store_get_many(handle_.get(), c_keys.data(), c_keys.size(), raw.rows.data(), outcome.slot());
+        if (status < 0 && !raw.filled()) outcome.check(status);
+        std::vector<get_result> results;
+        results.reserve(keys.size());
+        for (s3dlio_get_result& row : raw.rows) {
+            get_result result;
+            if (row.status < 0) {
+                result.failure.emplace(row.status, row.error);
+            } else {
+                result.data = buffer(std::exchange(row.data, nullptr));
+            }
+            results.push_back(std::move(result));
+        }
+        return results;
+    }
+
+    /// Stores the object whole or not at all. The bytes are the caller's again when it returns.
+    write_stats put(std::string_view key, byte_view data, const put_options& options = {}) const {
+        const std::string c_key = detail::key_text(key);
+        const detail::raw_put_options raw_options(options);
+        detail::outcome outcome;
+        s3dlio_write_stats stats{};
+        outcome.check(s3dlio_store_put(handle_.get(), c_key.c_str(), data.data(), data.size(), raw_options.get(),
+                                       sizeof(s3dlio_put_options), &stats, sizeof stats, outcome.slot()));
+        return detail::to_stats(stats);
+    }
+
+    /// The object's facts; `S3DLIO_ERR_NOT_FOUND` where there is none.
+    object_info stat(std::string_view key) const {
+        const std::string c_key = detail::key_text(key);
+        detail::outcome outcome;
+        s3dlio_object_info info{};
+        s3dlio_buffer* strings = nullptr;
+        outcome.check(s3dlio_store_stat(handle_.get(), c_key.c_str(), &info, sizeof info, &strings, outcome.slot()));
+        const buffer owner(strings);
+        return detail::to_info(info);
+    }
+    /// Whether there is an object of this key. An error is thrown, never taken for "no".
+    bool exists(std::string_view key) const {
+        const std::string c_key = detail::key_text(key);
+        detail::outcome outcome;
+        std::int32_t exists = 0;
+        outcome.check(s3dlio_store_exists(handle_.get(), c_key.c_str(), &exists, outcome.slot()));
+        return exists != 0;
+    }
+    /// `s3dlio_store_delete`; a missing object is success.
+    void delete_object(std::string_view key) const {
+        const std::string c_key = detail::key_text(key);
+        detail::outcome outcome;
+        outcome.check(s3dlio_store_delete(handle_.get(), c_key.c_str(), outcome.slot()));
+    }
+    /// Deletes everything in the folder `prefix` (`run1` never takes `run10`); "" is everything below
+    /// the root. Gives how many objects that was.
+    std::uint64_t delete_prefix(std::string_view prefix) const {
+        const std::string c_prefix = detail::key_text(prefix);
+        detail::outcome outcome;
+        std::uint64_t deleted = 0;
+        outcome.check(s3dlio_store_delete_prefix(handle_.get(), c_prefix.c_str(), &deleted, outcome.slot()));
+        return deleted;
+    }
+    /// Copies inside the store, with content type and metadata; replaces what is at `to`.
+    void copy(std::string_view from, std::string_view to) const {
+        const std::string c_from = detail::key_text(from);
+        const std::string c_to = detail::key_text(to);
+        detail::outcome outcome;
+        outcome.check(s3dlio_store_copy(handle_.get(), c_from.c_str(), c_to.c_str(), outcome.slot()));
+    }
+    /// Moves an object; atomic on file systems only.
+    void rename(std::string_view from, std::string_view to) const {
+        const std::string c_from = detail::key_text(from);
+        const std::string c_to = detail::key_text(to);
+        detail::outcome outcome;
+        outcome.check(s3dlio_store_rename(handle_.get(), c_from.c_str(), c_to.c_str(), outcome.slot()));
+    }
+    /// Creates the root's bucket, container or folder; `S3DLIO_ERR_ALREADY_EXISTS` where there is one.
+    void create_container() const {
+        detail::outcome outcome;
+        outcome.check(s3dlio_store_create_container(handle_.get(), outcome.slot()));
+    }
+    /// Deletes the root's empty bucket, container or folder; `S3DLIO_ERR_NOT_EMPTY` where objects are left.
+    void delete_container() const {
+        detail::outcome outcome;
+        outcome.check(s3dlio_store_delete_container(handle_.get(), outcome.slot()));
+    }
+
+    /// The keys that start with `prefix` (plain text, as in S3), in order of their bytes. Not recursive:
+    /// one level, what is deeper is folded into prefixes.
+    lister list(std::string_view prefix = {}, bool recursive = true) const {
+        const std::string c_prefix = detail::key_text(prefix);
+        detail::outcome outcome;
+        s3dlio_lister* raw = nullptr;
+        outcome.check(s3dlio_store_list(handle_.get(), c_prefix.c_str(), recursive ? 1 : 0, &raw, outcome.slot()));
+        return lister(raw);
+    }
+    /// The containers of the root's account; for file systems the folders beside the root.
+    lister list_containers() const {
+        detail::outcome outcome;
+        s3dlio_lister* raw = nullptr;
+        outcome.check(s3dlio_store_list_containers(handle_.get(), &raw, outcome.slot()));
+        return lister(raw);
+    }
+
+    /// Reads a range and holds it against `crc32c`, or the whole object against the stored checksum;
+    /// `S3DLIO_ERR_CHECKSUM_MISMATCH` names both values.
+    void validate(std::string_view key, std::uint64_t offset = 0, std::uint64_t length = to_end,
+                  std::optional<std::uint32_t> crc32c = {}) const {
+        const std::string c_key = detail::key_text(key);
+        detail::outcome outcome;
+        outcome.check(s3dlio_store_validate(handle_.get(), c_key.c_str(), offset, length, crc32c ? &*crc32c : nullptr, outcome.slot()));
+    }
+    /// Many validations at once; one outcome per check, in order: nothing where it is valid, else the error.
+    std::vector<std::optional<error>> validate_many(const std::vector<check>& checks) const {
+        raw_checks raw;
+        raw.rows.reserve(checks.size());
+        for (const check& wanted : checks) {
+            if (wanted.key.find('\0') != std::string::npos) throw error(S3DLIO_ERR_INVALID_KEY, "the key contains a NUL byte");
+            s3dlio_check row{};
+            row.key = wanted.key.c_str();
+            row.offset = wanted.offset;
+            row.length = wanted.length;
+            row.has_crc32c = wanted.crc32c ? 1 : 0;
+            row.crc32c = wanted.crc32c.value_or(0);
+            raw.rows.push_back(row);
+        }
+        detail::outcome outcome;
+        const std::int32_t status = s3dlio_store_validate_many(handle_.get(), raw.rows.data(), raw.rows.size(), outcome.slot());
+        if (status < 0 && !raw.filled()) outcome.check(status);
+        std::vector<std::optional<error>> results(checks.size());
+        for (std::size_t i = 0; i < results.size(); ++i) {
+            if (raw.rows[i].status < 0) results[i].emplace(raw.rows[i].status, raw.rows[i].error);
+        }
+        return results;
+    }
+
+    /// The C handle, still owned here.
+    s3dlio_store* get() const noexcept { return handle_.get(); }
+
+  private:
+    store(std::string_view uri, const s3dlio_options* options) {
+        const std::uint32_t abi = s3dlio_abi_version();
+        if (abi >> 16 != S3DLIO_ABI_VERSION >> 16 || abi < S3DLIO_ABI_VERSION) {
+            throw error(S3DLIO_ERR_UNSUPPORTED, "libs3dlio " + std::string(s3dlio_version()) +
+                                                    " does not fit the header of " S3DLIO_VERSION_STRING);
+        }
+        const std::string c_uri = detail::uri_text(uri);
+        detail::outcome outcome;
+        s3dlio_store* raw = nullptr;
+        outcome.check(s3dlio_store_open(c_uri.c_str(), options, &raw, outcome.slot()));
+        handle_.reset(raw);
+    }
+
+    /// Frees what a call for many left behind, also when a copy of it throws.
+    struct raw_results {
+        explicit raw_results(std::size_t count) : rows(count) {}
+        raw_results(const raw_results&) = delete;
+        raw_results& operator=(const raw_results&) = delete;
+        ~raw_results() {
+            for (s3dlio_get_result& row : rows) {
+                s3dlio_buffer_free(row.data);
+                s3dlio_error_free(row.error);
+            }
+        }
+        /// Whether any row has a failure of its own: the call then spoke of the rows.
+        bool filled() const noexcept {
+            for (const s3dlio_get_result& row : rows) {
+                if (row.status < 0) return true;
+            }
+            return false;
+        }
+        std::vector<s3dlio_get_result> rows;
+    };
+    struct raw_checks {
+        raw_checks() = default;
+        raw_checks(const raw_checks&) = delete;
+        raw_checks& operator=(const raw_checks&) = delete;
+        ~raw_checks() {
+            for (s3dlio_check& row : rows) s3dlio_error_free(row.error);
+        }
+        bool filled() const noexcept {
+            for (const s3dlio_check& row : rows) {
+                if (row.status < 0) return true;
+            }
+            return false;
+        }
+        std::vector<s3dlio_check> rows;
+    };
+
+    detail::owned<s3dlio_store> handle_;
+};
+
+// ------------------------------------------------------------------------------------------ reader
+
+/// What a seek counts from.
+enum class seek_from : std::int32_t { start = S3DLIO_SEEK_SET, current = S3DLIO_SEEK_CUR, end = S3DLIO_SEEK_END };
+
+/// Reads one object, pinned to the version that was there at open (`S3DLIO_ERR_CHANGED` where it was
+/// replaced). Keys that end in `.zst` are decompressed unless option `reader.decompress` is off.
+/// Threads: `size`, `info`, `read_at`, `readv_at` from any at once; the others one at a time.
+class reader {
+  public:
+    reader(const store& store, std::string_view key) : reader(store, key, nullptr) {}
+    /// With options of its own instead of the store's.
+    reader(const store& store, std::string_view key, const options& options) : reader(store, key, options.get()) {}
+
+    /// Plain bytes; `S3DLIO_ERR_UNSUPPORTED` where a `.zst` does not tell.
+    std::uint64_t size() const {
+        detail::outcome outcome;
+        std::uint64_t size = 0;
+        outcome.check(s3dlio_reader_size(handle_.get(), &size, outcome.slot()));
+        return size;
+    }
+    /// Facts of the stored object.
+    object_info info() const {
+        detail::outcome outcome;
+        s3dlio_object_info raw{};
+        outcome.check(s3dlio_reader_info(handle_.get(), &raw, sizeof raw, outcome.slot()));
+        return detail::to_info(raw);
+    }
+    /// Fills `dst` from `offset`; fewer bytes only at the end. Does not move the position.
+    /// `S3DLIO_ERR_UNSUPPORTED` on a decompressing reader.
+    std::size_t read_at(std::uint64_t offset, mutable_byte_view dst) const {
+        detail::outcome outcome;
+        std::size_t bytes = 0;
+        outcome.check(s3dlio_reader_read_at(handle_.get(), offset, dst.data(), dst.size(), &bytes, outcome.slot()));
+        return bytes;
+    }
+    /// Many ranges in one call, in parallel; sets each `bytes_read`.
+    void readv_at(range* ranges, std::size_t count) const {
+        detail::outcome outcome;
+        outcome.check(s3dlio_reader_readv_at(handle_.get(), ranges, count, outcome.slot()));
+    }
+    void readv_at(std::vector<range>& ranges) const { readv_at(ranges.data(), ranges.size()); }
+
+    /// The next bytes, at most `dst.size()`; 0 only at the end (or for an empty `dst`). Reads ahead.
+    std::size_t read(mutable_byte_view dst) {
+        detail::outcome outcome;
+        std::size_t bytes = 0;
+        const std::int32_t status = outcome.check(s3dlio_reader_read(handle_.get(), dst.data(), dst.size(), &bytes, outcome.slot()));
+        return status == S3DLIO_END ? 0 : bytes;
+    }
+    /// Moves the position; gives the new one.
+    std::uint64_t seek(std::int64_t offset, seek_from whence = seek_from::start) {
+        detail::outcome outcome;
+        std::uint64_t position = 0;
+        outcome.check(s3dlio_reader_seek(handle_.get(), offset, static_cast<std::int32_t>(whence), &position, outcome.slot()));
+        return position;
+    }
+    /// The position of the next `read`.
+    std::uint64_t tell() { return seek(0, seek_from::current); }
+    /// Demands this CRC32C of the plain bytes: the `read` that reaches the end after reading everything
+    /// in order fails with `S3DLIO_ERR_CHECKSUM_MISMATCH` where it differs.
+    void expect_crc32c(std::uint32_t crc32c) {
+        detail::outcome outcome;
+        outcome.check(s3dlio_reader_expect_crc32c(handle_.get(), crc32c, outcome.slot()));
+    }
+
+    /// The C handle, still owned here.
+    s3dlio_reader* get() const noexcept { return handle_.get(); }
+
+  private:
+    reader(const store& store, std::string_view key, const s3dlio_options* options) {
+        const std::string c_key = detail::key_text(key);
+        detail::outcome outcome;
+        s3dlio_reader* raw = nullptr;
+        outcome.check(s3dlio_reader_open(store.get(), c_key.c_str(), options, &raw, outcome.slot()));
+        handle_.reset(raw);
+    }
+    detail::owned<s3dlio_reader> handle_;
+};
+
+// ------------------------------------------------------------------------------------------ writer
+
+/// Memory of a writer's that the caller fills, from `writer::reserve`. What is not committed is not
+/// written: destroying the reservation, also by an exception, writes nothing.
+/// Valid until the writer's next call; the writer may be moved meanwhile.
+class reservation {
+  public:
+    reservation(reservation&& other) noexcept
+        : writer_(std::exchange(other.writer_, nullptr)), memory_(std::exchange(other.memory_, {})) {}
+    reservation& operator=(reservation&& other) noexcept {
+        writer_ = std::exchange(other.writer_, nullptr);
+        memory_ = std::exchange(other.memory_, {});
+        return *this;
+    }
+    ~reservation() = default;
+
+    std::byte* data() const noexcept { return memory_.data(); }
+    /// At least what was asked for, usually more: the rest of the current part.
+    std::size_t size() const noexcept { return memory_.size(); }
+    mutable_byte_view memory() const noexcept { return memory_; }
+
+    /// Writes the first `length` bytes, at most `size()`. Once only.
+    void commit(std::size_t length) {
+        detail::outcome outcome;
+        s3dlio_writer* writer = std::exchange(writer_, nullptr);
+        memory_ = {};
+        if (writer == nullptr) throw error(S3DLIO_ERR_INVALID_STATE, "the reservation was committed before");
+        outcome.check(s3dlio_writer_commit(writer, length, outcome.slot()));
+    }
+
+  private:
+    friend class writer;
+    reservation(s3dlio_writer* writer, mutable_byte_view memory) noexcept : writer_(writer), memory_(memory) {}
+    s3dlio_writer* writer_;
+    mutable_byte_view memory_;
+};
+
+/// Streams one object in constant memory, whatever its size. Nothing is visible before `finish`
+/// returned; destroyed without it, also by an exception, it aborts and leaves nothing behind.
+/// The first error is latched: every later call, `finish` too, fails with it. Threads: one at a time.
+class writer {
+  public:
+    writer(const store& store, std::string_view key, const put_options& put = {}) : writer(store, key, nullptr, put) {}
+    /// With options of its own instead of the store's, such as `writer.compression`.
+    writer(const store& store, std::string_view key, const options& options, const put_options& put = {})
+        : writer(store, key, options.get(), put) {}
+
+    /// The key it writes: `.zst` is appended where it compresses. Lives as long as this writer.
+    std::string_view key() const noexcept {
+        const char* text = s3dlio_writer_key(handle_.get());
+        return text == nullptr ? std::string_view() : std::string_view(text);
+    }
+    /// Appends. The bytes are the caller's again when it returns.
+    void write(byte_view data) {
+        detail::outcome outcome;
+        outcome.check(s3dlio_writer_write(handle_.get(), data.data(), data.size(), outcome.slot()));
+    }
+    /// Appends a buffer without a copy and takes it over; after an error the caller still has it.
+    void write_buffer(buffer&& data) {
+        detail::outcome outcome;
+        outcome.check(s3dlio_writer_write_buffer(handle_.get(), data.get(), outcome.slot()));
+        static_cast<void>(data.release());
+    }
+    /// Memory of the library's for at least `min_size` bytes: fill it and commit, and the bytes are
+    /// uploaded from where they are. Blocks while all parts are in flight.
+    reservation reserve(std::size_t min_size) {
+        detail::outcome outcome;
+        void* data = nullptr;
+        std::size_t capacity = 0;
+        outcome.check(s3dlio_writer_reserve(handle_.get(), min_size, &data, &capacity, outcome.slot()));
+        return reservation(handle_.get(), mutable_byte_view(data, capacity));
+    }
+    /// Publishes the object; when it returns, the object is stored whole. Once only.
+    write_stats finish() {
+        detail::outcome outcome;
+        s3dlio_write_stats stats{};
+        outcome.check(s3dlio_writer_finish(handle_.get(), &stats, sizeof stats, outcome.slot()));
+        return detail::to_stats(stats);
+    }
+    /// Gives up: nothing is published, and what was uploaded is removed before it returns.
+    void abort() {
+        detail::outcome outcome;
+        outcome.check(s3dlio_writer_abort(handle_.get(), outcome.slot()));
+    }
+    /// What was written up to now.
+    write_stats stats() const {
+        detail::outcome outcome;
+        s3dlio_write_stats stats{};
+        outcome.check(s3dlio_writer_get_stats(handle_.get(), &stats, sizeof stats, outcome.slot()));
+        return detail::to_stats(stats);
+    }
+
+    /// The C handle, still owned here.
+    s3dlio_writer* get() const noexcept { return handle_.get(); }
+
+  private:
+    writer(const store& store, std::string_view key, const s3dlio_options* options, const put_options& put) {
+        const std::string c_key = detail::key_text(key);
+        const detail::raw_put_options raw_put(put);
+        detail::outcome outcome;
+        s3dlio_writer* raw = nullptr;
+        outcome.check(s3dlio_writer_open(store.get(), c_key.c_str(), options, raw_put.get(), sizeof(s3dlio_put_options), &raw,
+                                         outcome.slot()));
+        handle_.reset(raw);
+    }
+    detail::owned<s3dlio_writer> handle_;
+};
+
+// --------------------------------------------------------------------------------------- iostreams
+
+namespace detail {
+
+/// Bytes that a stream buffer collects; larger reads and writes go past it.
+inline constexpr std::size_t stream_buffer_size = 256 * 1024;
+
+/// Remembers the first exception of a stream buffer, because a stream turns it into a bit.
+class first_error {
+  public:
+    template <class F>
+    auto guard(F&& work) -> decltype(work()) {
+        try {
+            return work();
+        } catch (...) {
+            if (!error_) error_ = std::current_exception();
+            throw;
+        }
+    }
+    bool any() const noexcept { return static_cast<bool>(error_); }
+    void rethrow() const {
+        if (error_) std::rethrow_exception(error_);
+    }
+
+  private:
+    std::exception_ptr error_;
+};
+
+class reader_buf : public std::streambuf {
+  public:
+    explicit reader_buf(reader&& source) : reader_(std::move(source)), memory_(stream_buffer_size) {}
+    reader reader_;
+    first_error error_;
+
+  protected:
+    int_type underflow() override {
+        if (gptr() < egptr()) return traits_type::to_int_type(*gptr());
+        const std::size_t bytes = error_.guard([&] { return reader_.read(memory_); });
+        setg(memory_.data(), memory_.data(), memory_.data() + bytes);
+        return bytes == 0 ? traits_type::eof() : traits_type::to_int_type(*gptr());
+    }
+    std::streamsize xsgetn(char* dst, std::streamsize count) override {
+        std::streamsize done = 0;
+        while (done < count) {
+            if (gptr() == egptr() && static_cast<std::size_t>(count - done) >= memory_.size()) {
+                const mutable_byte_view rest(dst + done, static_cast<std::size_t>(count - done));
+                const std::size_t bytes = error_.guard([&] { return reader_.read(rest); });
+                if (bytes == 0) break;
+                done += static_cast<std::streamsize>(bytes);
+                continue;
+            }
+            if (underflow() == traits_type::eof()) break;
+            const std::streamsize chunk = egptr() - gptr() < count - done ? egptr() - gptr() : count - done;
+            std::memcpy(dst + done, gptr(), static_cast<std::size_t>(chunk));
+            setg(eback(), gptr() + chunk, egptr());
+            done += chunk;
+        }
+        return done;
+    }
+    pos_type seekoff(off_type offset, std::ios_base::seekdir whence, std::ios_base::openmode) override {
+        return error_.guard([&] {
+            const off_type unread = egptr() - gptr();
+            if (whence == std::ios_base::cur) {
+                if (offset == 0) return pos_type(static_cast<off_type>(reader_.tell()) - unread);
+                offset -= unread;
+            }
+            const seek_from from = whence == std::ios_base::beg   ? seek_from::start
+                                   : whence == std::ios_base::cur ? seek_from::current
+                                                                  : seek_from::end;
+            const auto position = static_cast<off_type>(reader_.seek(offset, from));
+            setg(memory_.data(), memory_.data(), memory_.data());
+            return pos_type(position);
+        });
+    }
+    pos_type seekpos(pos_type position, std::ios_base::openmode which) override {
+        return seekoff(off_type(position), std::ios_base::beg, which);
+    }
+
+  private:
+    std::vector<char> memory_;
+};
+
+class writer_buf : public std::streambuf {
+  public:
+    explicit writer_buf(writer&& target) : writer_(std::move(target)), memory_(stream_buffer_size) { rewind(); }
+    writer writer_;
+    first_error error_;
+    bool closed_ = false;
+
+    /// From now on every write fails.
+    void shut() noexcept {
+        closed_ = true;
+        setp(nullptr, nullptr);
+    }
+
+    /// Hands what was collected to the writer.
+    void drain() {
+        const byte_view pending(pbase(), static_cast<std::size_t>(pptr() - pbase()));
+        rewind();
+        write(pending);
+    }
+
+  protected:
+    int_type overflow(int_type c) override {
+        if (closed_) return traits_type::eof();
+        drain();
+        if (!traits_type::eq_int_type(c, traits_type::eof())) sputc(traits_type::to_char_type(c));
+        return traits_type::not_eof(c);
+    }
+    std::streamsize xsputn(const char* data, std::streamsize count) override {
+        if (closed_) return 0;
+        if (count > epptr() - pptr()) drain();
+        if (static_cast<std::size_t>(count) >= memory_.size()) {
+            write(byte_view(data, static_cast<std::size_t>(count)));
+        } else {
+            std::memcpy(pptr(), data, static_cast<std::size_t>(count));
+            pbump(static_cast<int>(count));
+        }
+        return count;
+    }
+    int sync() override {
+        if (closed_) return -1;
+        drain();
+        return 0;
+    }
+    /// `tellp` only: an object is written in order.
+    pos_type seekoff(off_type offset, std::ios_base::seekdir whence, std::ios_base::openmode) override {
+        if (offset != 0 || whence != std::ios_base::cur) return pos_type(off_type(-1));
+        return error_.guard([&] { return pos_type(static_cast<off_type>(writer_.stats().bytes) + (pptr() - pbase())); });
+    }
+
+  private:
+    void rewind() { setp(memory_.data(), memory_.data() + memory_.size()); }
+    void write(byte_view data) {
+        error_.rethrow();
+        if (!data.empty()) error_.guard([&] { writer_.write(data); });
+    }
+    std::vector<char> memory_;
+};
+
+} // namespace detail
+
+/// An object as `std::istream`, for what reads streams: `std::getline`, `>>`, parsers. For bulk data
+/// `reader` and `store::get_into` are faster. Throws by default where `std::ifstream` would only set
+/// `badbit` (`exceptions(std::ios::badbit)`), so that a failure is never mistaken for the end. With
+/// `exceptions(std::ios::goodbit)` it only sets the bit; `check` then throws the cause.
+/// Threads: one at a time. Neither copied nor moved.
+class reader_stream : public std::istream {
+  public:
+    reader_stream(const store& store, std::string_view key) : reader_stream(reader(store, key)) {}
+    reader_stream(const store& store, std::string_view key, const options& options) : reader_stream(reader(store, key, options)) {}
+    /// Takes a reader over, at its position.
+    explicit reader_stream(reader&& source) : std::istream(nullptr), buf_(std::move(source)) {
+        rdbuf(&buf_);
+        exceptions(std::ios_base::badbit);
+    }
+    /// Throws the first error that reading met, if any.
+    void check() const { buf_.error_.rethrow(); }
+    /// The reader below. Its position is ahead of the stream's.
+    const s3dlio::reader& reader_below() const noexcept { return buf_.reader_; }
+
+  private:
+    detail::reader_buf buf_;
+};
+
+/// An object as `std::ostream`, for what writes streams. An error while writing sets `badbit`, and
+/// `close` throws it; with `exceptions(std::ios::badbit)` it is thrown at once. Nothing is published
+/// before `close` returned; destroyed without it, also by an exception, the stream aborts and leaves
+/// nothing behind. Threads: one at a time. Neither copied nor moved.
+class writer_stream : public std::ostream {
+  public:
+    writer_stream(const store& store, std::string_view key, const put_options& put = {}) : writer_stream(writer(store, key, put)) {}
+    writer_stream(const store& store, std::string_view key, const options& options, const put_options& put = {})
+        : writer_stream(writer(store, key, options, put)) {}
+    /// Takes a writer over; what it was given before stays.
+    explicit writer_stream(writer&& target) : std::ostream(nullptr), buf_(std::move(target)) { rdbuf(&buf_); }
+
+    /// Publishes the object. Throws the first error that writing met, and `S3DLIO_ERR_INVALID_STATE` where the
+    /// stream is in a failed state for another reason or was closed before; then nothing is published.
+    write_stats close() {
+        if (buf_.closed_) throw error(S3DLIO_ERR_INVALID_STATE, "the stream is closed already");
+        try {
+            buf_.error_.rethrow();
+            if (fail()) {
+                throw error(S3DLIO_ERR_INVALID_STATE,
+                            "the stream is in a failed state, so its object would be incomplete; nothing was published");
+            }
+            buf_.drain();
+            buf_.shut();
+            return buf_.error_.guard([&] { return buf_.writer_.finish(); });
+        } catch (...) {
+            give_up();
+            throw;
+        }
+    }
+    /// Publishes nothing and removes what was uploaded.
+    void abort() {
+        buf_.shut();
+        buf_.writer_.abort();
+    }
+    /// Throws the first error that writing met, if any.
+    void check() const { buf_.error_.rethrow(); }
+    /// Statistics; bytes that are still collected in the stream are not in them.
+    write_stats stats() const { return buf_.writer_.stats(); }
+    /// The key it writes; see `writer::key`.
+    std::string_view key() const noexcept { return buf_.writer_.key(); }
+
+  private:
+    /// After a failure: later writes fail, and the upload goes away. Its own error would hide the first.
+    void give_up() noexcept {
+        buf_.shut();
+        s3dlio_writer_abort(buf_.writer_.get(), nullptr);
+        try {
+            setstate(std::ios_base::badbit);
+        } catch (...) { // the mask asked for an exception; the caller throws the real one
+        }
+    }
+    detail::writer_buf buf_;
+};
+
+// ---------------------------------------------------------------- functions of the library, any thread
+
+/// The library's version, such as "0.1.0".
+inline std::string_view version() noexcept { return s3dlio_version(); }
+/// `major << 16 | minor` of the library's C ABI.
+inline std::uint32_t abi_version() noexcept { return s3dlio_abi_version(); }
+/// Whether this build has `s3`, `azure`, `file`, `direct`, `memory`, `zstd`.
+inline bool has_feature(std::string_view name) { return s3dlio_has_feature(detail::argument_text(name, "the feature").c_str()) == 1; }
+/// The name of a status, such as `not_found`.
+inline std::string_view status_name(std::int32_t status) noexcept { return s3dlio_status_name(status); }
+/// What a status means, in one line.
+inline std::string_view status_doc(std::int32_t status) noexcept { return s3dlio_status_doc(status); }
+
+/// CRC32C (Castagnoli) of the bytes, going on from `crc`: "123456789" gives 0xe3069283.
+inline std::uint32_t crc32c(byte_view data, std::uint32_t crc = 0) noexcept { return s3dlio_crc32c(crc, data.data(), data.size()); }
+/// The CRC32C of two pieces in a row, from theirs and the second one's length.
+inline std::uint32_t crc32c_combine(std::uint32_t first, std::uint32_t second, std::uint64_t second_length) noexcept {
+    return s3dlio_crc32c_combine(first, second, second_length);
+}
+
+/// Counters of the process: pool, O_DIRECT fallbacks, live handles.
+inline s3dlio_stats stats() {
+    detail::outcome outcome;
+    s3dlio_stats stats{};
+    outcome.check(s3dlio_get_stats(&stats, sizeof stats, outcome.slot()));
+    return stats;
+}
+
+/// Ends the library's threads, waiting at most `timeout`. Optional: leaving `main` without it is fine.
+inline void shutdown(std::chrono::milliseconds timeout) {
+    detail::outcome outcome;
+    const std::int64_t count = timeout.count();
+    outcome.check(s3dlio_shutdown(count < 0 ? 0 : static_cast<std::uint64_t>(count), outcome.slot()));
+}
+
+/// The whole object at a full URI; the store behind it is kept for the next call.
+inline buffer get(std::string_view uri) {
+    const std::string c_uri = detail::uri_text(uri);
+    detail::outcome outcome;
+    s3dlio_buffer* raw = nullptr;
+    outcome.check(s3dlio_get(c_uri.c_str(), nullptr, &raw, outcome.slot()));
+    return buffer(raw);
+}
+inline buffer get(std::string_view uri, const options& options) {
+    const std::string c_uri = detail::uri_text(uri);
+    detail::outcome outcome;
+    s3dlio_buffer* raw = nullptr;
+    outcome.check(s3dlio_get(c_uri.c_str(), options.get(), &raw, outcome.slot()));
+    return buffer(raw);
+}
+/// Stores an object at a full URI.
+inline void put(std::string_view uri, byte_view data) {
+    const std::string c_uri = detail::uri_text(uri);
+    detail::outcome outcome;
+    outcome.check(s3dlio_put(c_uri.c_str(), nullptr, data.data(), data.size(), outcome.slot()));
+}
+inline void put(std::string_view uri, byte_view data, const options& options) {
+    const std::string c_uri = detail::uri_text(uri);
+    detail::outcome outcome;
+    outcome.check(s3dlio_put(c_uri.c_str(), options.get(), data.data(), data.size(), outcome.slot()));
+}
+
+namespace detail {
+inline object_info stat_uri(std::string_view uri, const s3dlio_options* options) {
+    const std::string c_uri = uri_text(uri);
+    outcome outcome;
+    s3dlio_object_info info{};
+    s3dlio_buffer* strings = nullptr;
+    outcome.check(s3dlio_stat(c_uri.c_str(), options, &info, sizeof info, &strings, outcome.slot()));
+    const buffer owner(strings);
+    return to_info(info);
+}
+inline bool exists_uri(std::string_view uri, const s3dlio_options* options) {
+    const std::string c_uri = uri_text(uri);
+    outcome outcome;
+    std::int32_t exists = 0;
+    outcome.check(s3dlio_exists(c_uri.c_str(), options, &exists, outcome.slot()));
+    return exists != 0;
+}
+inline void delete_uri(std::string_view uri, const s3dlio_options* options) {
+    const std::string c_uri = uri_text(uri);
+    outcome outcome;
+    outcome.check(s3dlio_delete(c_uri.c_str(), options, outcome.slot()));
+}
+} // namespace detail
+
+/// The facts of the object at a full URI.
+inline object_info stat(std::string_view uri) { return detail::stat_uri(uri, nullptr); }
+inline object_info stat(std::string_view uri, const options& options) { return detail::stat_uri(uri, options.get()); }
+/// Whether there is an object at a full URI.
+inline bool exists(std::string_view uri) { return detail::exists_uri(uri, nullptr); }
+inline bool exists(std::string_view uri, const options& options) { return detail::exists_uri(uri, options.get()); }
+/// Deletes the object at a full URI; a missing one is success.
+inline void delete_object(std::string_view uri) { detail::delete_uri(uri, nullptr); }
+inline void delete_object(std::string_view uri, const options& options) { detail::delete_uri(uri, options.get()); }
+
+// -------------------------------------------------------------------------------------------- logs
+
+/// How important a log line is.
+enum class log_level : std::int32_t { error = 1, warn = 2, info = 3, debug = 4, trace = 5 };
+
+/// Receives log lines, from any thread, also several at once; the views live during the call only.
+/// Must not call the library. What it throws is swallowed.
+using log_function = std::function<void(log_level level, std::string_view target, std::string_view message)>;
+
+namespace detail {
+
+/// Log functions are kept until the process ends: another thread may be inside an old one.
+struct log_sink {
+    log_function function;
+    log_sink* older;
+};
+inline std::atomic<log_sink*> log_sinks{nullptr};
+
+extern "C" inline void s3dlio_cpp_log(std::int32_t level, const char* target, const char* message, void* user) {
+    try {
+        static_cast<log_sink*>(user)->function(static_cast<log_level>(level), target, message);
+    } catch (...) { // must not unwind into C
+    }
+}
+
+/// NULL for an empty text.
+inline const char* or_null(const std::string& value) noexcept { return value.empty() ? nullptr : value.c_str(); }
+
+} // namespace detail
+
+/// Sends log lines to a function; an empty one turns it off. `level` is the most detailed one wanted
+/// (`error`, `warn`, `info`, `debug`, `trace`); empty takes option `log.level`. The function and what
+/// it holds live until the process ends: install it once.
+inline void log_set_callback(log_function function, std::string_view level = {}) {
+    const std::string c_level = detail::argument_text(level, "the log level");
+    detail::outcome outcome;
+    if (!function) {
+        outcome.check(s3dlio_log_set_callback(nullptr, nullptr, detail::or_null(c_level), outcome.slot()));
+        return;
+    }
+    auto* sink = new detail::log_sink{std::move(function), nullptr};
+    sink->older = detail::log_sinks.load();
+    while (!detail::log_sinks.compare_exchange_weak(sink->older, sink)) {
+    }
+    outcome.check(s3dlio_log_set_callback(detail::s3dlio_cpp_log, sink, detail::or_null(c_level), outcome.slot()));
+}
+/// Sends log lines to a file descriptor, one line each; -1 turns it off.
+inline void log_to_fd(int fd, std::string_view level = {}) {
+    const std::string c_level = detail::argument_text(level, "the log level");
+    detail::outcome outcome;
+    outcome.check(s3dlio_log_to_fd(fd, detail::or_null(c_level), outcome.slot()));
+}
+
+} // namespace s3dlio
+
+#endif // S3DLIO_HPP
