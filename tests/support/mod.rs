@@ -1,0 +1,195 @@
+//! Backends for integration tests: each call gives a fresh root on a real server or disk.
+//!
+//! Servers come from the environment (`python3 tests/support/servers.py run -- cargo test ...`); one that is not
+//! named there is started once per test process and ends with it. Nothing is skipped: a server that does not start
+//! fails the test with the server's log.
+#![allow(dead_code)] // every test binary uses a part of it
+
+use s3dlio::options::Options;
+use s3dlio::runtime::block_on;
+use s3dlio::store::{Store, store_for_uri};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+/// The identity that every S3 test server knows.
+pub const S3_ACCESS_KEY: &str = "s3dliotest";
+pub const S3_SECRET_KEY: &str = "s3dliotestsecret";
+/// Azurite's well-known account.
+pub const AZURITE_ACCOUNT: &str = "devstoreaccount1";
+pub const AZURITE_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// A place to store objects, with the options that reach it.
+#[derive(Debug)]
+pub struct Backend {
+    /// `memory`, `file`, `direct`, `seaweed`, `s3b` or `azurite`.
+    pub name: &'static str,
+    /// Empty and nobody else's. Its bucket or container exists; a local folder's parent does.
+    pub root_uri: String,
+    pub options: Options,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl Backend {
+    pub fn memory() -> Backend {
+        let name = unique("memory");
+        Backend {
+            name: "memory",
+            root_uri: format!("memory://{name}/root"),
+            options: Options::new(),
+            folder: None,
+        }
+    }
+
+    pub fn file() -> Backend {
+        Backend::local("file")
+    }
+
+    pub fn direct() -> Backend {
+        Backend::local("direct")
+    }
+
+    /// SeaweedFS: the S3 server that checks signatures and conditions.
+    pub fn seaweed() -> Backend {
+        Backend::s3("seaweed", "S3DLIO_TEST_SEAWEED")
+    }
+
+    /// The second S3 server; see servers.py for which and what it lacks.
+    pub fn s3b() -> Backend {
+        Backend::s3("s3b", "S3DLIO_TEST_S3B")
+    }
+
+    pub fn azurite() -> Backend {
+        let options = set(&[
+            ("azure.endpoint", &server("azurite", "S3DLIO_TEST_AZURITE")),
+            ("azure.account_key", AZURITE_KEY),
+        ]);
+        let container = container("azurite", &format!("az://{AZURITE_ACCOUNT}/"), &options);
+        Backend {
+            name: "azurite",
+            root_uri: format!("{container}/{}", unique("root")),
+            options,
+            folder: None,
+        }
+    }
+
+    /// A fresh root on each of the six.
+    pub fn all() -> Vec<Backend> {
+        let make = [
+            Backend::memory,
+            Backend::file,
+            Backend::direct,
+            Backend::seaweed,
+            Backend::s3b,
+            Backend::azurite,
+        ];
+        make.iter().map(|make| make()).collect()
+    }
+
+    /// The store at the root.
+    pub fn store(&self) -> Store {
+        store_for_uri(&self.root_uri, &self.options).expect("the test's backend opens")
+    }
+
+    /// The local folder of `file` and `direct`, which the backend removes when it is dropped.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(|folder| folder.path())
+    }
+
+    fn local(scheme: &'static str) -> Backend {
+        // Beside the build, not in /tmp, which may be a tmpfs without O_DIRECT.
+        let folder = tempfile::Builder::new()
+            .prefix("store-")
+            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+            .expect("a temporary folder can be made");
+        let root_uri = format!("{scheme}://{}/root", folder.path().display());
+        Backend { name: scheme, root_uri, options: Options::new(), folder: Some(folder) }
+    }
+
+    fn s3(name: &'static str, variable: &str) -> Backend {
+        let options = s3_options(&server(name, variable));
+        let bucket = container(name, "s3://", &options);
+        Backend { name, root_uri: format!("{bucket}/{}", unique("root")), options, folder: None }
+    }
+}
+
+/// Options for an S3 server at this endpoint with the tests' identity.
+pub fn s3_options(endpoint: &str) -> Options {
+    set(&[
+        ("s3.endpoint", endpoint),
+        ("s3.region", "us-east-1"),
+        ("s3.access_key_id", S3_ACCESS_KEY),
+        ("s3.secret_access_key", S3_SECRET_KEY),
+    ])
+}
+
+fn set(pairs: &[(&str, &str)]) -> Options {
+    let mut options = Options::new();
+    for (key, value) in pairs {
+        options.set(key, value).expect("the test's options are legal");
+    }
+    options
+}
+
+/// A name that no other test, process or run has: letters, digits and dashes.
+pub fn unique(what: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let nanos = std::time::UNIX_EPOCH.elapsed().expect("the clock is past 1970").as_nanos() as u64;
+    format!("{what}-{:x}-{:x}-{}", std::process::id(), nanos, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The bucket or container that the tests of this process share on a server; made at first use.
+fn container(name: &'static str, prefix: &str, options: &Options) -> String {
+    static MADE: Mutex<Option<HashMap<&'static str, String>>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(|e| e.into_inner());
+    let made = made.get_or_insert_default();
+    if let Some(uri) = made.get(name) {
+        return uri.clone();
+    }
+    let uri = format!("{prefix}{}", unique("tests"));
+    let store = store_for_uri(&uri, options).expect("the test's backend opens");
+    block_on(store.create_container()).expect("the runtime runs").expect("the test's container is made");
+    made.insert(name, uri.clone());
+    uri
+}
+
+/// The endpoint of a test server: from the environment, else of one that is started now.
+pub fn server(name: &'static str, variable: &str) -> String {
+    if let Ok(value) = std::env::var(variable)
+        && !value.is_empty()
+    {
+        return value;
+    }
+    static STARTED: OnceLock<Mutex<HashMap<String, Started>>> = OnceLock::new();
+    let mut started = STARTED.get_or_init(Mutex::default).lock().unwrap_or_else(|e| e.into_inner());
+    started.entry(name.to_owned()).or_insert_with(|| start(name, variable)).value.clone()
+}
+
+struct Started {
+    value: String,
+    /// Its stdin is a pipe from us: it ends when this process does, however that happens.
+    _process: Child,
+}
+
+fn start(name: &str, variable: &str) -> Started {
+    let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "support", "servers.py"].iter().collect();
+    let mut process = Command::new("python3")
+        .arg(script)
+        .args(["serve", "--only", name])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 starts test servers");
+    let output = process.stdout.take().expect("its output is piped");
+    let prefix = format!("{variable}=");
+    let mut lines = BufReader::new(output).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+    let value = lines.find_map(|line| line.strip_prefix(&prefix).map(str::to_owned));
+    let Some(value) = value else {
+        panic!("the test server {name} did not start (see above for why); or run the tests under: python3 tests/support/servers.py run -- CMD");
+    };
+    Started { value, _process: process }
+}
