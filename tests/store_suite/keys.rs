@@ -1,0 +1,108 @@
+//! Which keys there are (SPEC S4): every legal key is taken literally, illegal ones are refused.
+
+use crate::context::{Context, assert_code};
+use s3dlio::Code;
+
+/// Keys that are legal file names and legal object names.
+pub const ODD: &[&str] = &[
+    "with space", "a  b", "100%", "a%20b", "%41", "plus+plus", "hash#tag", "what?why=yes&no", "semi;colon", "comma,",
+    "quote'single", "quote\"double", "<angle>", "amp&amp;", "back\\slash", "[brackets]", "{braces}", "tilde~", "star*",
+    "pipe|", "equals=", "at@sign", "dollar$", "colon:", "..hidden", "...", "dot.", "ünïcödé", "日本語", "ключ", "🚀", "e\u{301}",
+    "deep er/with space/k e y", "-dash", "_", "x.zst.tmp",
+];
+
+pub fn odd_characters(c: &Context) {
+    for key in ODD {
+        c.put(key, key.as_bytes());
+    }
+    for key in ODD {
+        assert_eq!(c.get(key), key.as_bytes(), "{key:?}");
+        assert_eq!(c.stat(key).unwrap().key, *key);
+    }
+    for key in ODD {
+        c.delete(key);
+        assert!(!c.exists(key), "{key:?}");
+    }
+    assert_eq!(c.list("", true), [""; 0]);
+}
+
+pub fn very_long(c: &Context) {
+    // 1,024 bytes is S3's limit for the full key, which begins with this test's root.
+    let room = 1000 - c.store.root().key_prefix().len().min(500);
+    let key = vec!["k".repeat(99); room / 100].join("/");
+    c.put(&key, b"x");
+    assert_eq!(c.get(&key), b"x");
+    assert_eq!(c.list("", true), [key]);
+}
+
+pub fn deep(c: &Context) {
+    let key = format!("{}leaf", "d/".repeat(60));
+    c.put(&key, b"x");
+    assert_eq!(c.list("d/d/", true), [key.as_str()]);
+    assert_eq!(c.list("d/d/", false), ["d/d/d/"]);
+    c.delete(&key);
+    assert_eq!(c.list("", false), [""; 0]);
+}
+
+pub fn empty_is_refused(c: &Context) {
+    assert_code(c.try_put("", b"x", &Default::default()), Code::InvalidKey);
+    assert_code(c.try_get(""), Code::InvalidKey);
+    assert_code(c.stat(""), Code::InvalidKey);
+}
+
+pub fn nul_is_refused(c: &Context) {
+    assert_code(c.try_put("a\0b", b"x", &Default::default()), Code::InvalidKey);
+    assert_code(c.stat("a\0b"), Code::InvalidKey);
+}
+
+pub fn too_long_is_refused(c: &Context) {
+    let key = "k".repeat(1025);
+    assert_code(c.try_put(&key, b"x", &Default::default()), Code::InvalidKey);
+    assert_code(c.try_get(&key), Code::InvalidKey);
+}
+
+/// Keys that a file system would normalise or climb with: refused by stores of files, and by the
+/// others either stored literally or refused, never stored under another name.
+pub fn dots_and_slashes_are_literal_or_refused(c: &Context) {
+    for key in ["../up", "a/../b", "a/./b", "./a", "/absolute", "a//b", "folder/", "..", "."] {
+        match c.try_put(key, b"odd", &Default::default()) {
+            Ok(_) => {
+                assert!(c.literal_keys(), "{key:?} was taken by a store of files");
+                assert_eq!(c.get(key), b"odd", "{key:?}");
+                assert_eq!(c.list("", true), [key]);
+                c.delete(key);
+            }
+            Err(error) => assert_eq!(error.code(), Code::InvalidKey, "{key:?}: {error}"),
+        }
+        assert_eq!(c.list("", true), [""; 0], "after {key:?}");
+    }
+}
+
+pub fn case_is_kept(c: &Context) {
+    c.put("Key", b"upper");
+    c.put("key", b"lower");
+    assert_eq!(c.get("Key"), b"upper");
+    assert_eq!(c.list("", true), ["Key", "key"]);
+}
+
+pub fn with_common_beginnings_do_not_mix(c: &Context) {
+    let keys = ["run1", "run10", "run1.old", "run2/x", "run20/x"];
+    for key in keys {
+        c.put(key, key.as_bytes());
+    }
+    c.delete("run1");
+    for key in &keys[1..] {
+        assert_eq!(c.get(key), key.as_bytes());
+    }
+    assert!(!c.exists("run1"));
+}
+
+pub fn of_other_roots_are_invisible(c: &Context) {
+    c.put("run1/x", b"1");
+    c.put("run10/y", b"2");
+    let inner = c.below("run1");
+    assert_eq!(inner.list("", true), ["x"]);
+    assert_eq!(inner.get("x"), b"1");
+    inner.put("z", b"3");
+    assert_eq!(c.list("", true), ["run1/x", "run1/z", "run10/y"]);
+}
