@@ -36,20 +36,27 @@ pub fn create_only_race_has_one_winner(c: &Context) {
         let mut tasks = Vec::new();
         for i in 0..8u8 {
             let store = c.store.clone();
-            tasks.push(spawn(async move {
-                let options = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
-                store.put("k", bytes::Bytes::copy_from_slice(&[i; 100]), &options).await
-            }).unwrap());
+            tasks.push(
+                spawn(async move {
+                    let options = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
+                    store.put("k", bytes::Bytes::copy_from_slice(&[i; 100]), &options).await
+                })
+                .unwrap(),
+            );
         }
         let mut outcomes = Vec::new();
         for task in tasks {
             outcomes.push(task.await.unwrap());
         }
         outcomes
-    }).unwrap();
+    })
+    .unwrap();
     let winners: Vec<_> = (0..8u8).filter(|i| outcomes[*i as usize].is_ok()).collect();
     assert_eq!(winners.len(), 1, "{outcomes:?}");
-    assert!(outcomes.iter().flat_map(|o| o.as_ref().err()).all(|e| e.code() == Code::AlreadyExists), "{outcomes:?}");
+    assert!(
+        outcomes.iter().flat_map(|o| o.as_ref().err()).all(|e| e.code() == Code::AlreadyExists),
+        "{outcomes:?}"
+    );
     assert_eq!(c.get("k"), [winners[0]; 100]);
 }
 

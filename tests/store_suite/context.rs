@@ -3,7 +3,9 @@
 use crate::support::Backend;
 use s3dlio::base::buffer::{lend, lend_mut};
 use s3dlio::runtime::block_on;
-use s3dlio::store::{GetRequest, GetResult, ListEntry, ListRequest, ObjectMeta, PutOptions, Store, Upload, store_for_uri};
+use s3dlio::store::{
+    GetRequest, GetResult, ListEntry, ListRequest, ObjectMeta, PutOptions, Store, Upload, store_for_uri,
+};
 use s3dlio::transfer::{self, Lister, WriteStats};
 use s3dlio::{Code, Result};
 use std::sync::Arc;
@@ -71,7 +73,13 @@ impl Context {
     }
 
     /// Reads through the trait itself, into memory that was filled with 0xEE before.
-    pub fn get_into(&self, key: &str, offset: u64, len: usize, if_match: Option<&str>) -> Result<(Vec<u8>, GetResult)> {
+    pub fn get_into(
+        &self,
+        key: &str,
+        offset: u64,
+        len: usize,
+        if_match: Option<&str>,
+    ) -> Result<(Vec<u8>, GetResult)> {
         let mut memory = vec![0xEE; len];
         let request = GetRequest { offset, if_match: if_match.map(str::to_owned) };
         let result = lend_mut(&mut memory, |window| block_on(self.store.get_into(key, request, window)))??;
@@ -112,11 +120,16 @@ impl Context {
 
     /// The same with pages of `max` entries, by the trait itself.
     pub fn list_in_pages(&self, prefix: &str, one_level: bool, max: usize) -> Vec<String> {
-        let mut request = ListRequest { prefix: prefix.into(), one_level, max_entries: max, continuation: None };
+        let mut request =
+            ListRequest { prefix: prefix.into(), one_level, max_entries: max, continuation: None };
         let mut keys = Vec::new();
         loop {
             let page = block_on(self.store.list_page(&request)).unwrap().unwrap();
-            assert!(page.entries.len() <= max, "a page of {} entries, {max} were asked for", page.entries.len());
+            assert!(
+                page.entries.len() <= max,
+                "a page of {} entries, {max} were asked for",
+                page.entries.len()
+            );
             keys.extend(page.entries.iter().map(|entry| entry.key().to_owned()));
             match page.next {
                 Some(next) => request.continuation = Some(next),

@@ -107,16 +107,23 @@ pub fn ten_thousand_and_one_keys(c: &Context) {
         let mut tasks = Vec::new();
         for chunk in keys.chunks(400) {
             let (store, chunk) = (c.store.clone(), chunk.to_vec());
-            tasks.push(spawn(async move {
-                for key in chunk {
-                    store.put(&key, bytes::Bytes::from_static(b"x"), &PutOptions::default()).await.unwrap();
-                }
-            }).unwrap());
+            tasks.push(
+                spawn(async move {
+                    for key in chunk {
+                        store
+                            .put(&key, bytes::Bytes::from_static(b"x"), &PutOptions::default())
+                            .await
+                            .unwrap();
+                    }
+                })
+                .unwrap(),
+            );
         }
         for task in tasks {
             task.await.unwrap();
         }
-    }).unwrap();
+    })
+    .unwrap();
     let mut sorted = keys;
     sorted.sort_unstable();
     assert!(c.list("", true) == sorted, "recursive");

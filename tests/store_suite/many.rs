@@ -10,7 +10,9 @@ use s3dlio::{Code, Result};
 use std::future::Future;
 
 /// Runs all at the same time and gives their results in order.
-fn together<T: Send + 'static, F: Future<Output = T> + Send + 'static>(futures: impl IntoIterator<Item = F>) -> Vec<T> {
+fn together<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    futures: impl IntoIterator<Item = F>,
+) -> Vec<T> {
     block_on(async {
         let tasks: Vec<_> = futures.into_iter().map(|future| spawn(future).unwrap()).collect();
         let mut results = Vec::new();
@@ -25,7 +27,15 @@ fn together<T: Send + 'static, F: Future<Output = T> + Send + 'static>(futures: 
 pub fn hundred_writers_to_different_keys(c: &Context) {
     let writes = (0..100u64).map(|i| {
         let store = c.store.clone();
-        async move { transfer::put(&store, &format!("d{}/k{i}", i % 7), Bytes::from(bytes(10_000, i)), &PutOptions::default()).await }
+        async move {
+            transfer::put(
+                &store,
+                &format!("d{}/k{i}", i % 7),
+                Bytes::from(bytes(10_000, i)),
+                &PutOptions::default(),
+            )
+            .await
+        }
     });
     together(writes).into_iter().for_each(|result| drop(result.unwrap()));
     assert_eq!(c.list("", true).len(), 100);
@@ -44,7 +54,10 @@ pub fn two_writers_to_one_key_leave_one_of_both(c: &Context) {
         together(writes).into_iter().for_each(|result| drop(result.unwrap()));
         let got = c.get("k");
         let last = got[0];
-        assert!(got.iter().all(|b| *b == last) && got.len() == 1_999_999 + usize::from(last), "round {round}: torn");
+        assert!(
+            got.iter().all(|b| *b == last) && got.len() == 1_999_999 + usize::from(last),
+            "round {round}: torn"
+        );
     }
 }
 
@@ -72,7 +85,9 @@ pub fn readers_during_overwrites_see_whole_objects(c: &Context) {
     });
     for outcome in together(reads).into_iter().flatten() {
         match outcome {
-            Ok(got) => assert!(got.len() == size && got.iter().all(|b| *b == got[0]), "a mix of two versions"),
+            Ok(got) => {
+                assert!(got.len() == size && got.iter().all(|b| *b == got[0]), "a mix of two versions")
+            }
             Err(error) => assert_eq!(error.code(), Code::Changed, "{error}"),
         }
     }

@@ -115,13 +115,24 @@ pub fn overwrite_forgets_old_metadata(c: &Context) {
 }
 
 pub fn bad_metadata_is_refused_before_anything_is_stored(c: &Context) {
-    for (name, value) in [("Upper", "x"), ("a b", "x"), ("", "x"), ("a-b", "x"), ("ok", "line\nbreak"), ("ok", "ü"), ("1st", "x")] {
+    for (name, value) in [
+        ("Upper", "x"),
+        ("a b", "x"),
+        ("", "x"),
+        ("a-b", "x"),
+        ("ok", "line\nbreak"),
+        ("ok", "ü"),
+        ("1st", "x"),
+    ] {
         let metadata = [(name.to_owned(), value.to_owned())].into();
         let options = PutOptions { metadata, ..PutOptions::default() };
         assert_code(c.try_put("k", b"x", &options), Code::InvalidArgument);
     }
     let metadata = [("long".to_owned(), "v".repeat(3000))].into();
-    assert_code(c.try_put("k", b"x", &PutOptions { metadata, ..PutOptions::default() }), Code::InvalidArgument);
+    assert_code(
+        c.try_put("k", b"x", &PutOptions { metadata, ..PutOptions::default() }),
+        Code::InvalidArgument,
+    );
     assert!(!c.exists("k"));
 }
 
@@ -136,7 +147,8 @@ pub fn get_into_a_buffer_that_is_too_small_says_the_size(c: &Context) {
 pub fn get_into_a_larger_buffer_leaves_the_rest(c: &Context) {
     c.put("k", b"12345");
     let mut memory = vec![7; 100];
-    let result = lend_mut(&mut memory, |window| block_on(transfer::get_into(&c.store, "k", window))).unwrap().unwrap();
+    let result =
+        lend_mut(&mut memory, |window| block_on(transfer::get_into(&c.store, "k", window))).unwrap().unwrap();
     assert_eq!((result.bytes, &memory[..5]), (5, &b"12345"[..]));
     assert!(memory[5..].iter().all(|b| *b == 7));
 }

@@ -13,7 +13,9 @@ fn range(c: &Context, offset: u64, length: u64) -> s3dlio::Result<Vec<u8>> {
 pub fn at_the_start_the_middle_and_the_end(c: &Context) {
     let data = bytes(10_000, 1);
     c.put("k", &data);
-    for (offset, len) in [(0, 1), (0, 4096), (0, 10_000), (1, 9_999), (4095, 2), (4096, 4096), (5_000, 1_234), (9_999, 1)] {
+    for (offset, len) in
+        [(0, 1), (0, 4096), (0, 10_000), (1, 9_999), (4095, 2), (4096, 4096), (5_000, 1_234), (9_999, 1)]
+    {
         let expected = &data[offset..offset + len];
         let (got, result) = c.get_into("k", offset as u64, len, None).unwrap();
         assert!(got == expected, "{offset}+{len}");
@@ -118,7 +120,8 @@ pub fn large_object_in_parallel_ranges(c: &Context) {
     let offset = (5 << 20) + 3;
     assert!(range(c, offset as u64, 30 << 20).unwrap() == data[offset..offset + (30 << 20)]);
     let mut memory = vec![0; data.len()];
-    let result = lend_mut(&mut memory, |window| block_on(transfer::get_into(&c.store, "k", window))).unwrap().unwrap();
+    let result =
+        lend_mut(&mut memory, |window| block_on(transfer::get_into(&c.store, "k", window))).unwrap().unwrap();
     assert!(result.bytes == data.len() && memory == data);
 }
 

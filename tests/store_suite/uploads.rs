@@ -13,7 +13,12 @@ const PART: usize = 5 << 20; // the smallest that S3 takes
 fn put_part(upload: &dyn Upload, data: &[u8], number: usize) {
     let start = number * PART;
     let part = &data[start..data.len().min(start + PART)];
-    let part = Part { number: number as u32, offset: start as u64, data: Bytes::copy_from_slice(part), crc32c: Crc32c::of(part) };
+    let part = Part {
+        number: number as u32,
+        offset: start as u64,
+        data: Bytes::copy_from_slice(part),
+        crc32c: Crc32c::of(part),
+    };
     block_on(upload.put_part(part)).unwrap().unwrap();
 }
 
@@ -107,7 +112,12 @@ pub fn create_only_upload_does_not_replace(c: &Context) {
         let upload = c.store.create_upload("k", &options).await?;
         for number in 0..2 {
             let part = &data[number * PART..data.len().min((number + 1) * PART)];
-            let part = Part { number: number as u32, offset: (number * PART) as u64, data: Bytes::copy_from_slice(part), crc32c: Crc32c::of(part) };
+            let part = Part {
+                number: number as u32,
+                offset: (number * PART) as u64,
+                data: Bytes::copy_from_slice(part),
+                crc32c: Crc32c::of(part),
+            };
             upload.put_part(part).await?;
         }
         c.store.put("k", Bytes::from_static(b"rival"), &PutOptions::default()).await?;

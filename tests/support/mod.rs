@@ -5,6 +5,7 @@
 //! fails the test with the server's log.
 #![allow(dead_code)] // every test binary uses a part of it
 
+use s3dlio::base::uri::Uri;
 use s3dlio::options::Options;
 use s3dlio::runtime::block_on;
 use s3dlio::store::{Store, store_for_uri};
@@ -93,6 +94,19 @@ impl Backend {
     /// The store at the root.
     pub fn store(&self) -> Store {
         store_for_uri(&self.root_uri, &self.options).expect("the test's backend opens")
+    }
+
+    /// The root of a bucket, container or folder that does not exist; a new name at every call.
+    pub fn missing_container_uri(&self) -> String {
+        let name = unique("missing");
+        match &self.folder {
+            Some(folder) => format!("{}://{}/{name}", self.name, folder.path().display()),
+            None => {
+                let root = Uri::parse(&self.root_uri).expect("the root is a URI");
+                let account = self.root_uri.split(root.container()).next().unwrap_or_default();
+                format!("{account}{name}")
+            }
+        }
     }
 
     /// The local folder of `file` and `direct`, which the backend removes when it is dropped.
@@ -189,7 +203,9 @@ fn start(name: &str, variable: &str) -> Started {
     let mut lines = BufReader::new(output).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
     let value = lines.find_map(|line| line.strip_prefix(&prefix).map(str::to_owned));
     let Some(value) = value else {
-        panic!("the test server {name} did not start (see above for why); or run the tests under: python3 tests/support/servers.py run -- CMD");
+        panic!(
+            "the test server {name} did not start (see above for why); or run the tests under: python3 tests/support/servers.py run -- CMD"
+        );
     };
     Started { value, _process: process }
 }
