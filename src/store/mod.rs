@@ -4,7 +4,9 @@
 //! backend cannot do it says in its [`Capabilities`] and refuses with `Unsupported`.
 
 mod check;
+pub mod file;
 pub mod memory;
+pub mod posix;
 mod registry;
 mod types;
 

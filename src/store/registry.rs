@@ -1,6 +1,6 @@
 //! Which backend serves which scheme. A new backend is one line in [`open`].
 
-use super::{ObjectStore, StoreRef, memory};
+use super::{ObjectStore, StoreRef, file, memory};
 use crate::base::uri::{Scheme, Uri};
 use crate::error::Result;
 use crate::options::{self, Options, Resolved};
@@ -80,7 +80,8 @@ fn warn_of_unknown_environment() {
 fn open(root: Uri, options: &Resolved) -> Result<StoreRef> {
     Ok(match root.scheme() {
         Scheme::Memory => Arc::new(memory::MemoryStore::open(root)),
-        Scheme::S3 | Scheme::Azure | Scheme::File | Scheme::Direct => {
+        Scheme::File => Arc::new(file::open(root, options)),
+        Scheme::S3 | Scheme::Azure | Scheme::Direct => {
             let _ = options;
             return Err(crate::Error::new(crate::Code::Unsupported, "not built yet"));
         }
