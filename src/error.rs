@@ -4,6 +4,7 @@
 //! status, errno), and what to do about it (retryable, hint). Code numbers are part of the C ABI:
 //! they are never renumbered or reused.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::time::Duration;
 
@@ -32,12 +33,30 @@ macro_rules! codes {
                 match number { $($number => Some(Code::$name),)+ _ => None }
             }
 
+            /// [`Code::name`] with a NUL at its end, for C.
+            pub fn c_name(self) -> &'static CStr {
+                match self { $(Code::$name => const { c_text(concat!($text, "\0")) },)+ }
+            }
+
+            /// [`Code::doc`] with a NUL at its end, for C.
+            pub fn c_doc(self) -> &'static CStr {
+                match self { $(Code::$name => const { c_text(concat!($($doc,)+ "\0")) },)+ }
+            }
+
             /// One line that says what the code means.
             pub fn doc(self) -> &'static str {
                 match self { $(Code::$name => concat!($($doc,)+).trim_ascii(),)+ }
             }
         }
     };
+}
+
+/// `text`, which ends in a NUL, without the space that starts a doc comment.
+const fn c_text(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.trim_ascii_start().as_bytes()) {
+        Ok(text) => text,
+        Err(_) => c"",
+    }
 }
 
 codes! {
@@ -191,6 +210,12 @@ impl Error {
         if self.0.uri.is_none() {
             self.0.uri = Some(uri.to_string());
         }
+        self
+    }
+
+    /// Names the operation unless a deeper layer did.
+    pub fn with_operation(mut self, operation: &'static str) -> Self {
+        self.0.operation.get_or_insert(operation);
         self
     }
 
@@ -370,6 +395,14 @@ mod tests {
             assert!((*a as i32) < 0);
             assert_eq!(Code::from_number(*a as i32), Some(*a));
             assert!(Code::ALL[..i].iter().all(|b| *b as i32 > *a as i32), "{a:?} is out of order");
+        }
+    }
+
+    #[test]
+    fn texts_for_c_are_the_texts() {
+        for code in Code::ALL {
+            assert_eq!(code.c_name().to_str(), Ok(code.name()));
+            assert_eq!(code.c_doc().to_str(), Ok(code.doc()));
         }
     }
 

@@ -20,6 +20,7 @@ pub mod error;
 pub mod options;
 pub mod runtime;
 pub mod store;
+pub mod trace;
 pub mod transfer;
 
 mod ffi;

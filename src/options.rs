@@ -292,6 +292,13 @@ impl Options {
         Ok(Resolved { values })
     }
 
+    /// `base` with the values that are set here explicitly.
+    pub fn resolve_over(&self, base: &Resolved) -> Resolved {
+        let mut values = base.values.clone();
+        values.extend(self.set.iter().map(|(key, value)| (*key, value.clone())));
+        Resolved { values }
+    }
+
     fn in_force(&self, def: &'static OptionDef) -> Result<Value> {
         if let Some(value) = self.set.get(def.key) {
             return Ok(value.clone());
@@ -376,7 +383,11 @@ impl fmt::Debug for Resolved {
 
 /// The names of environment variables that start with `S3DLIO_` but belong to no option.
 pub fn unknown_environment() -> Vec<String> {
-    let known = |name: &str| NOT_OPTIONS.contains(&name) || TABLE.iter().any(|def| def.env.contains(&name));
+    let known = |name: &str| {
+        name.starts_with("S3DLIO_TEST_")
+            || NOT_OPTIONS.contains(&name)
+            || TABLE.iter().any(|def| def.env.contains(&name))
+    };
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     names.filter(|name| name.starts_with("S3DLIO_") && !known(name)).collect()
 }
@@ -463,6 +474,14 @@ mod tests {
         for (key, value) in bad {
             assert_eq!(options.set(key, value).unwrap_err().code(), Code::InvalidOption, "{key}={value}");
         }
+    }
+
+    #[test]
+    fn explicit_values_go_over_a_base() {
+        let base = Options::new().with("transfer.part_size", "8MiB").unwrap().resolve().unwrap();
+        let over = Options::new().with("writer.compression", "zstd").unwrap().resolve_over(&base);
+        assert_eq!(over.number(&TRANSFER_PART_SIZE), 8 << 20);
+        assert_eq!(over.text(&WRITER_COMPRESSION), Some("zstd"));
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl Era {
         Era { forks: FORKS.load(Ordering::Acquire), shutdowns: SHUTDOWNS.load(Ordering::Acquire) }
     }
 
+    /// Whether the process forked since.
+    pub fn forked(self) -> bool {
+        self.forks != FORKS.load(Ordering::Acquire)
+    }
+
     /// `Forked` or `Shutdown` where this era is over.
     pub fn check(self) -> Result<()> {
         let now = Era::now();
@@ -322,9 +327,11 @@ impl<T> Drop for PerProcess<T> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum ForkRank {
     Handles,
+    /// The stores of the one-shot functions.
     Registry,
     Memory,
     Pool,
+    Log,
 }
 
 type Hold = fn() -> Box<dyn Any>;

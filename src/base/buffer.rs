@@ -367,6 +367,21 @@ pub fn lend_mut<R>(memory: &mut [u8], f: impl FnOnce(Window) -> R) -> R {
     f(Window { start: memory.as_mut_ptr(), len: memory.len(), lease })
 }
 
+/// As [`lend_mut`] for several pieces of memory at once, one window each, in order.
+pub fn lend_many_mut<'a, R>(
+    memory: impl IntoIterator<Item = &'a mut [u8]>,
+    f: impl FnOnce(Vec<Window>) -> R,
+) -> R {
+    let done = Arc::new((Mutex::new(false), Condvar::new()));
+    let lease = Arc::new(Lease { buffer: Mutex::new(None), done: Some(done.clone()) });
+    let lend =
+        |piece: &'a mut [u8]| Window { start: piece.as_mut_ptr(), len: piece.len(), lease: lease.clone() };
+    let windows = memory.into_iter().map(lend).collect();
+    let _wait = WaitForLease(done); // waits also when `f` panics
+    drop(lease); // only the windows keep it
+    f(windows)
+}
+
 /// Lends `data` to `f` as [`Bytes`] without a copy, then waits until the last clone is dropped.
 pub fn lend<R>(data: &[u8], f: impl FnOnce(Bytes) -> R) -> R {
     if data.is_empty() {

@@ -17,6 +17,11 @@ impl Crc32c {
         Crc32c { value: 0, len: 0 }
     }
 
+    /// A checksum that is known from elsewhere, of `len` bytes.
+    pub const fn from_parts(value: u32, len: u64) -> Self {
+        Crc32c { value, len }
+    }
+
     /// The checksum of `data`.
     pub fn of(data: &[u8]) -> Self {
         let mut crc = Crc32c::new();
@@ -37,7 +42,7 @@ impl Crc32c {
             Ok(len) => crc32c::crc32c_combine(self.value, next.value, len),
             Err(_) => self.value ^ next.value, // 32-bit only: no object of ours is that long there
         };
-        Crc32c { value, len: self.len + next.len }
+        Crc32c { value, len: self.len.saturating_add(next.len) }
     }
 
     /// The 32 bits.

@@ -122,6 +122,16 @@ impl Uri {
         if path.is_empty() { String::new() } else { format!("{path}/") }
     }
 
+    /// The URI of the container `name` beside this one; for paths, of the folder beside this one.
+    pub fn sibling(&self, name: &str) -> Uri {
+        if self.scheme.is_local_path() {
+            let path = self.path.trim_end_matches('/');
+            let parent = path.rfind('/').map_or("", |at| &path[..at]);
+            return Uri { path: format!("{parent}/{name}"), ..self.clone() };
+        }
+        Uri { container: name.to_owned(), path: String::new(), ..self.clone() }
+    }
+
     /// The URI of the object `key` below this root.
     pub fn join(&self, key: &str) -> Uri {
         let path = match self.path.as_str() {
@@ -230,6 +240,9 @@ mod tests {
         assert_eq!(root.to_string(), "s3://b/run1");
         assert_eq!(root.key_prefix(), "run1/");
         assert_eq!(root.join("x/y").to_string(), "s3://b/run1/x/y");
+        let siblings = ["s3://b/run1", "az://acct/b/x", "file:///data/run1", "file:///"]
+            .map(|uri| Uri::parse(uri).unwrap().sibling("c").to_string());
+        assert_eq!(siblings, ["s3://c", "az://acct/c", "file:///data/c", "file:///c"]);
         let (root, key) = Uri::parse("file:///data/x").unwrap().split_object().unwrap();
         assert_eq!((root.to_string().as_str(), key.as_str()), ("file:///", "data/x"));
         assert_eq!(root.join(&key).to_string(), "file:///data/x");

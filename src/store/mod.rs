@@ -3,6 +3,7 @@
 //! The semantics below are the same for every backend; `tests/store_suite` holds them. What a
 //! backend cannot do it says in its [`Capabilities`] and refuses with `Unsupported`.
 
+mod cached;
 mod check;
 pub mod file;
 pub mod memory;
@@ -10,6 +11,7 @@ pub mod posix;
 mod registry;
 mod types;
 
+pub use cached::store_for_object;
 pub use check::*;
 pub use registry::{Store, direct_io_store_for_uri, high_performance_store_for_uri, store_for_uri};
 pub use types::*;

@@ -1,0 +1,111 @@
+//! Listers
+//!
+//! A lister gives one entry after the other and fetches pages as it goes. Any thread, one at a
+//! time. After fork() an inherited one is FORKED.
+
+use super::convert::*;
+use super::guard;
+use super::handle::{self, Handle, exclusive};
+use super::info::Info;
+use super::types::*;
+use crate::base::uri::Uri;
+use crate::error::Result;
+use crate::runtime::{Era, block_on};
+use crate::store::{ContainerInfo, ListEntry, Store};
+use crate::transfer::Lister;
+use std::sync::Mutex;
+
+/// What a lister handle stands for.
+pub struct ListerValue {
+    era: Era,
+    state: Mutex<State>,
+}
+
+struct State {
+    root: Uri,
+    source: Source,
+    /// The texts of the entry that was given last.
+    given: Option<Info>,
+}
+
+enum Source {
+    Objects(Lister),
+    Containers(std::vec::IntoIter<ContainerInfo>),
+}
+
+impl Handle for s3dlio_lister {
+    const KIND: u64 = 5;
+    const NAME: &'static str = "lister";
+    type Value = ListerValue;
+
+    fn era(value: &ListerValue) -> Option<Era> {
+        Some(value.era)
+    }
+}
+
+impl ListerValue {
+    pub fn objects(store: &Store, prefix: &str, recursive: bool) -> Self {
+        ListerValue::new(store, Source::Objects(Lister::new(store, prefix, recursive)))
+    }
+
+    pub fn containers(store: &Store, containers: Vec<ContainerInfo>) -> Self {
+        ListerValue::new(store, Source::Containers(containers.into_iter()))
+    }
+
+    fn new(store: &Store, source: Source) -> Self {
+        let state = State { root: store.root().clone(), source, given: None };
+        ListerValue { era: Era::now(), state: Mutex::new(state) }
+    }
+}
+
+impl State {
+    fn next(&mut self) -> Result<Option<Info>> {
+        match &mut self.source {
+            Source::Objects(lister) => match block_on(lister.next()).flatten()? {
+                Some(ListEntry::Object(meta)) => Info::object(&meta, self.root.join(&meta.key)).map(Some),
+                Some(ListEntry::Prefix(prefix)) => Info::prefix(&prefix, self.root.join(&prefix)).map(Some),
+                None => Ok(None),
+            },
+            Source::Containers(containers) => match containers.next() {
+                Some(container) => Info::container(&container, self.root.sibling(&container.name)).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+/// The next entry: S3DLIO_OK and the entry in `info`, or S3DLIO_END. The entry's texts live until the
+/// next call on this lister or its free. Listings know key, URI, size, last modification and mostly
+/// the ETag; content type and metadata only s3dlio_store_stat knows.
+/// Errors: as stores; INVALID_STATE (another thread is inside), FORKED, SHUTDOWN.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn s3dlio_lister_next(
+    lister: *mut s3dlio_lister,
+    info: *mut s3dlio_object_info,
+    info_size: usize,
+    err: *mut *mut s3dlio_error,
+) -> i32 {
+    // SAFETY: the promise of the module `ffi`.
+    unsafe {
+        guard::step("s3dlio_lister_next", err, || {
+            let out = OutStruct::new(info, info_size, "info")?;
+            let used = handle::get(lister.cast_const())?;
+            let mut state = exclusive(&used.state)?;
+            let next = state.next()?;
+            let status = next.as_ref().map_or(S3DLIO_END, |next| {
+                out.set(next.raw());
+                S3DLIO_OK
+            });
+            state.given = next;
+            Ok(status)
+        })
+    }
+}
+
+/// Frees the lister. NULL and stale handles are ignored.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn s3dlio_lister_free(lister: *mut s3dlio_lister) {
+    guard::free("s3dlio_lister_free", lister);
+}

@@ -1,0 +1,209 @@
+//! Log events of this crate, to whoever asked for them.
+//!
+//! Only events whose target is this crate leave it: an SDK's debug output may show headers and
+//! bodies, and so credentials. Nothing is installed before the first [`set_sink`]; in the shared
+//! library the subscriber is the library's own, in a Rust program it is the program's choice.
+
+use crate::base::sync::{read, write};
+use crate::error::{Code, Error, Result};
+use crate::options;
+use crate::runtime::Era;
+use std::cell::Cell;
+use std::fmt::{self, Write as _};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Once, RwLock};
+use std::time::Duration;
+use tracing::field::{Field, Visit};
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber, span};
+
+/// Receives level (1 error, 2 warn, 3 info, 4 debug, 5 trace), target and message; called on any
+/// thread, several at once.
+pub type Sink = Box<dyn Fn(u8, &str, &str) + Send + Sync>;
+
+/// The number of a level's name; `off` is 0. `None` takes the option `log.level`.
+pub fn level_number(name: Option<&str>) -> Result<u8> {
+    let mut wanted = options::Options::new();
+    if let Some(name) = name {
+        wanted.set(options::LOG_LEVEL.key, name)?;
+    }
+    let name = wanted.get(options::LOG_LEVEL.key)?;
+    let names = ["off", "error", "warn", "info", "debug", "trace"];
+    Ok(names.iter().position(|known| *known == name).unwrap_or(0) as u8)
+}
+
+/// Sends events up to `level` to `sink`, in place of the one from before; `None` switches off.
+/// When this returned, the old sink is not running and will not be called any more.
+///
+/// `InvalidState` inside a sink, and where a Rust program has a subscriber of its own.
+pub fn set_sink(sink: Option<Sink>, level: u8) -> Result<()> {
+    if INSIDE.try_with(Cell::get).unwrap_or(true) {
+        return Err(Error::new(Code::InvalidState, "a log callback cannot change the logging"));
+    }
+    if sink.is_some() {
+        install()?;
+    }
+    let level = if sink.is_some() { level } else { 0 };
+    let fresh = sink.map(|call| Arc::new(Installed { call, era: Era::now() }));
+    let old = {
+        let mut installed = write(&SINK);
+        LEVEL.store(level, Ordering::Release);
+        std::mem::replace(&mut *installed, fresh)
+    };
+    tracing::callsite::rebuild_interest_cache();
+    if let Some(mut old) = old {
+        // In a forked child the parent's threads are gone without having let go.
+        while !old.era.forked() {
+            match Arc::try_unwrap(old) {
+                Ok(_) => break,
+                Err(still_running) => old = still_running,
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+    warn_of_unknown_environment();
+    Ok(())
+}
+
+fn warn_of_unknown_environment() {
+    static ONCE: Once = Once::new();
+    if LEVEL.load(Ordering::Acquire) >= 2 {
+        ONCE.call_once(|| {
+            for name in options::unknown_environment() {
+                tracing::warn!("the environment variable {name} belongs to no option");
+            }
+        });
+    }
+}
+
+struct Installed {
+    call: Sink,
+    era: Era,
+}
+
+/// Held for the copy of a pointer only; the sink itself runs outside.
+static SINK: RwLock<Option<Arc<Installed>>> = RwLock::new(None);
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+thread_local! {
+    /// This thread runs a sink: events from inside it are dropped, they could go round for ever.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+fn install() -> Result<()> {
+    use std::sync::OnceLock;
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    crate::runtime::hold_during_fork(crate::runtime::ForkRank::Log, || Box::new(write(&SINK)));
+    match INSTALLED.get_or_init(|| tracing::subscriber::set_global_default(Forward).is_ok()) {
+        true => Ok(()),
+        false => Err(Error::new(Code::InvalidState, "the program has a tracing subscriber of its own")
+            .with_hint("events of the target s3dlio arrive there")),
+    }
+}
+
+/// Forwards events of this crate to the sink; keeps no spans.
+struct Forward;
+
+fn number(level: &Level) -> u8 {
+    match *level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
+    }
+}
+
+fn ours(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    metadata.is_event() && (target == "s3dlio" || target.starts_with("s3dlio::"))
+}
+
+impl Subscriber for Forward {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if ours(metadata) { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        ours(metadata) && number(metadata.level()) <= LEVEL.load(Ordering::Acquire)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        if INSIDE.try_with(Cell::get).unwrap_or(true) {
+            return;
+        }
+        let Some(sink) = read(&SINK).clone() else { return };
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        let _inside = Inside::enter();
+        (sink.call)(number(event.metadata().level()), event.metadata().target(), &text.0);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+struct Inside;
+
+impl Inside {
+    fn enter() -> Self {
+        let _ = INSIDE.try_with(|inside| inside.set(true));
+        Inside
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let _ = INSIDE.try_with(|inside| inside.set(false));
+    }
+}
+
+/// The message, then ` key=value` for every field.
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.0, "{value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn only_our_events_up_to_the_level_arrive() {
+        static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let sink: Sink = Box::new(|level, target, message| {
+            tracing::error!("from inside");
+            assert!(set_sink(None, 0).is_err(), "a sink cannot replace itself");
+            crate::base::sync::lock(&SEEN).push(format!("{level} {target} {message}"));
+        });
+        set_sink(Some(sink), level_number(Some("info")).unwrap()).unwrap();
+        tracing::info!(target: "s3dlio::test", bytes = 5, "trace test");
+        tracing::debug!(target: "s3dlio::test", "trace test: too detailed");
+        tracing::error!(target: "aws_config", "trace test: canary");
+        set_sink(None, 0).unwrap();
+        tracing::error!(target: "s3dlio::test", "trace test: after the end");
+        let seen = SEEN.lock().unwrap();
+        let seen: Vec<_> = seen.iter().filter(|line| line.contains("trace test")).collect();
+        assert_eq!(seen, ["3 s3dlio::test trace test bytes=5"]);
+    }
+
+    #[test]
+    fn levels_have_numbers() {
+        assert_eq!(level_number(Some("off")).unwrap(), 0);
+        assert_eq!(level_number(Some("trace")).unwrap(), 5);
+        assert_eq!(level_number(Some("loud")).unwrap_err().code(), Code::InvalidOption);
+    }
+}
