@@ -188,34 +188,49 @@ impl Staged {
 
     /// Gives the file a name that may be taken by another file.
     fn replace(&self, folder: BorrowedFd, name: &CStr, locked: bool) -> Result<io::Result<()>> {
-        match self.replace_once(folder, name, locked) {
-            Err(e) if e.raw_os_error() == Some(libc::EISDIR) => {
-                make_way(folder, name)?;
-                Ok(self.replace_once(folder, name, locked))
-            }
-            replaced => Ok(replaced),
+        if let Some(own) = &self.name {
+            return rename_over(self.folder.as_fd(), own, folder, name);
         }
+        let slot = match self.link_to_slot(folder, locked) {
+            Ok(slot) => slot,
+            Err(e) => return Ok(Err(e)),
+        };
+        let renamed = rename_over(folder, &slot, folder, name);
+        if !matches!(renamed, Ok(Ok(()))) {
+            // The end of the file: what had a name once cannot get another one without it.
+            let _ = sys::unlink(folder, &slot); // if it remains, a later writer removes it
+        }
+        renamed
     }
 
-    fn replace_once(&self, folder: BorrowedFd, name: &CStr, locked: bool) -> io::Result<()> {
-        if let Some(own) = &self.name {
-            return sys::rename(self.folder.as_fd(), own, folder, name);
+    /// Gives the unnamed file the name that it is renamed from.
+    fn link_to_slot(&self, folder: BorrowedFd, locked: bool) -> io::Result<CString> {
+        if !locked {
+            temp::sweep_once(folder);
+            let slot = temp::unique_name()?;
+            let _ = sys::try_lock(self.file.as_fd()); // tells a sweep that we are alive
+            return sys::link_open(self.file.as_fd(), folder, &slot).map(|()| slot);
         }
-        let slot = if locked { temp::SLOT.to_owned() } else { temp::unique_name()? };
-        match sys::link_open(self.file.as_fd(), folder, &slot) {
-            Err(e) if e.raw_os_error() == Some(libc::EEXIST) && locked => {
+        match sys::link_open(self.file.as_fd(), folder, temp::SLOT) {
+            Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {
                 // Left behind by a writer that was killed: we have the lock, so nobody uses it.
-                sys::unlink(folder, &slot)?;
-                sys::link_open(self.file.as_fd(), folder, &slot)?;
+                sys::unlink(folder, temp::SLOT)?;
+                sys::link_open(self.file.as_fd(), folder, temp::SLOT)?;
             }
             linked => linked?,
         }
-        if !locked {
-            temp::sweep_once(folder);
+        Ok(temp::SLOT.to_owned())
+    }
+}
+
+/// Renames over a file, or over a folder with nothing in it.
+fn rename_over(from: BorrowedFd, old: &CStr, to: BorrowedFd, new: &CStr) -> Result<io::Result<()>> {
+    match sys::rename(from, old, to, new) {
+        Err(e) if e.raw_os_error() == Some(libc::EISDIR) => {
+            make_way(to, new)?;
+            Ok(sys::rename(from, old, to, new))
         }
-        sys::rename(folder, &slot, folder, name).inspect_err(|_| {
-            let _ = sys::unlink(folder, &slot); // what remains hidden, a later writer removes
-        })
+        renamed => Ok(renamed),
     }
 }
 

@@ -57,6 +57,12 @@ pub(super) fn sweep(folder: BorrowedFd) {
 }
 
 fn remove_stale(folder: BorrowedFd, name: &CStr) -> Result<()> {
+    if name == SLOT {
+        return match sys::try_lock(folder)? {
+            true => sys::unlink(folder, name).and(sys::unlock(folder)),
+            false => Ok(()), // a replacement is going on
+        };
+    }
     let file = sys::open_at(folder, name, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)?;
     let stale = match sys::try_lock(file.as_fd()) {
         Ok(free) => free,
