@@ -1,192 +1,1336 @@
-/* DRAFT CONTRACT (the ffi helper makes cbindgen generate this, with fuller docs). Signatures are binding. */
+/*
+ * s3dlio.h - the C interface of libs3dlio 0.1.0
+ *
+ * Copyright the libs3dlio contributors. Licence: Apache-2.0.
+ * Generated from src/ffi: see CONTRIBUTING.md.
+ *
+ * libs3dlio moves data between memory and object storage: S3, Azure Blob, local files, O_DIRECT files
+ * and memory. This header is its manual; every program in every language goes through it.
+ *
+ *     s3dlio_store *store = NULL;
+ *     s3dlio_error *err = NULL;
+ *     if (s3dlio_store_open("file:///tmp/demo", NULL, &store, &err) != S3DLIO_OK ||
+ *         s3dlio_store_put(store, "hello", "hello", 5, NULL, 0, NULL, 0, &err) != S3DLIO_OK) {
+ *         fprintf(stderr, "%s\n", s3dlio_error_message(err));
+ *         s3dlio_error_free(err);
+ *     }
+ *     s3dlio_store_free(store);
+ *
+ * 1. Names and types
+ * Functions are s3dlio_<handle>_<verb>. Handles are pointers to incomplete types. Only int32_t,
+ * uint32_t, int64_t, uint64_t, size_t and pointers cross the interface. Sizes and offsets are bytes.
+ *
+ * 2. Errors
+ * A function that can fail returns a status: S3DLIO_OK (0), a positive outcome that is no error
+ * (S3DLIO_END), or a negative S3DLIO_ERR_*. Its last parameter `err` may be NULL; else *err is set to
+ * NULL at the start and, on failure, to an error object, which the caller frees. So free an error
+ * before *err is used again. Outputs are written on success only; where a function differs, it says so.
+ * There is no "last error" of a thread. A status that a program does not know: negative is an error.
+ * The functions name their own errors without the S3DLIO_ERR_ in front; any may also return INTERNAL.
+ *
+ * 3. Ownership
+ * What a function gives through a handle output is the caller's, who frees it with the type's
+ * s3dlio_<handle>_free. Free takes NULL, never blocks, never does I/O, never fails, and may be called
+ * on any thread (a finalizer's too) and in any order: children keep what they need of their parents.
+ * Strings that are returned as const char * belong to the handle they came from and live as long as it
+ * does, unless the function says otherwise. Memory that a caller passes is used only during the call.
+ *
+ * 4. Handles are checked
+ * A handle that was freed, is of another type or was never one is S3DLIO_ERR_BAD_HANDLE; NULL is
+ * S3DLIO_ERR_INVALID_ARGUMENT. Freeing twice is harmless. Freeing a handle that another thread is using
+ * is safe: its call ends normally. A defect inside the library is S3DLIO_ERR_INTERNAL, and the handle
+ * then refuses further work with S3DLIO_ERR_POISONED; the program lives.
+ *
+ * 5. Strings and memory
+ * Strings are NUL-terminated UTF-8; others are S3DLIO_ERR_INVALID_ARGUMENT. A data pointer may be NULL
+ * where its length is 0. A length that memory cannot have is S3DLIO_ERR_INVALID_ARGUMENT.
+ *
+ * 6. Structs
+ * A struct that may grow is passed with its size: pass sizeof. A library that knows more fields takes
+ * the missing ones as 0; a library that knows fewer refuses the unknown ones if they are not 0. A struct
+ * that is filled gets the fields that both know; the rest is 0. A size of 0 or of more than 4096 is
+ * S3DLIO_ERR_INVALID_ARGUMENT. Fields named reserved are 0.
+ *
+ * 7. Threads
+ * Every function may be called on any thread. The types' comments say what may run at the same time on
+ * one handle; where only one call may, a second one is S3DLIO_ERR_INVALID_STATE at once. Calls block;
+ * local files and memory are read and written on the calling thread, network I/O runs on threads of the
+ * library's, which block all signals. A blocking call on one of those threads (from a log callback) is
+ * S3DLIO_ERR_WOULD_DEADLOCK.
+ *
+ * 8. fork()
+ * After fork() the child uses stores, options, buffers and errors as before: its first operation starts
+ * fresh threads and connections. Readers, writers and listers are S3DLIO_ERR_FORKED in the child and go
+ * on in the parent; freeing them in the child touches nothing of the parent's. fork() waits for no
+ * running transfer.
+ *
+ * 9. exit
+ * A program may exit at any time, with live handles and running transfers; what was not finished is not
+ * published. s3dlio_shutdown is for those who want to wait. The library stays loaded after dlclose.
+ *
+ * 10. Versions
+ * Functions never change their meaning or parameters; new ones are added. Status numbers and option
+ * keys are never reused. Compare s3dlio_abi_version() with S3DLIO_ABI_VERSION: the same upper half, and
+ * at least the lower half. Before 1.0 every 0.y has an upper half of its own. "Since:" names the
+ * version that brought a function.
+ */
+
 #ifndef S3DLIO_H
 #define S3DLIO_H
+
 #include <stddef.h>
 #include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/** The version of this header. */
 #define S3DLIO_VERSION_MAJOR 0
 #define S3DLIO_VERSION_MINOR 1
 #define S3DLIO_VERSION_PATCH 0
 #define S3DLIO_VERSION_STRING "0.1.0"
-#define S3DLIO_ABI_VERSION 0x00010000u /* major<<16|minor: before 1.0 each 0.y is a major */
+
+/** The ABI version of this header, see s3dlio_abi_version. */
+#define S3DLIO_ABI_VERSION 0x00010000u
+
+/** An argument is NULL, out of its domain or contradicts another one. */
+#define S3DLIO_ERR_INVALID_ARGUMENT (-1)
+
+/** The handle is stale, was freed before, or is of another type. */
+#define S3DLIO_ERR_BAD_HANDLE (-2)
+
+/** A defect of this library (a caught panic); the handle is poisoned. */
+#define S3DLIO_ERR_INTERNAL (-3)
+
+/** The handle was used by a call that panicked and refuses further work. */
+#define S3DLIO_ERR_POISONED (-4)
+
+/** The call does not fit the handle's state, such as a write after finish. */
+#define S3DLIO_ERR_INVALID_STATE (-5)
+
+/** The handle was inherited through fork() and works only in the parent. */
+#define S3DLIO_ERR_FORKED (-6)
+
+/** The library was shut down. */
+#define S3DLIO_ERR_SHUTDOWN (-7)
+
+/** A blocking call was made on one of the library's own threads. */
+#define S3DLIO_ERR_WOULD_DEADLOCK (-8)
+
+/** The backend or this build cannot do this. */
+#define S3DLIO_ERR_UNSUPPORTED (-9)
+
+/** The operation was cancelled. */
+#define S3DLIO_ERR_CANCELLED (-10)
+
+/** The URI cannot be parsed or its scheme is unknown. */
+#define S3DLIO_ERR_INVALID_URI (-11)
+
+/** The key is not legal for this store, or would leave its root. */
+#define S3DLIO_ERR_INVALID_KEY (-12)
+
+/** There is no option of this name. */
+#define S3DLIO_ERR_UNKNOWN_OPTION (-13)
+
+/** The option's value has the wrong type or is out of bounds. */
+#define S3DLIO_ERR_INVALID_OPTION (-14)
+
+/** There is no object of this key. */
+#define S3DLIO_ERR_NOT_FOUND (-20)
+
+/** There is no such bucket, container or root folder. */
+#define S3DLIO_ERR_CONTAINER_NOT_FOUND (-21)
+
+/** Something of this name exists already. */
+#define S3DLIO_ERR_ALREADY_EXISTS (-22)
+
+/** The object's ETag is not the one that if-match demanded. */
+#define S3DLIO_ERR_PRECONDITION_FAILED (-23)
+
+/** The object was replaced while it was being read. */
+#define S3DLIO_ERR_CHANGED (-24)
+
+/** The container still holds objects. */
+#define S3DLIO_ERR_NOT_EMPTY (-25)
+
+/** The range starts past the end of the object. */
+#define S3DLIO_ERR_RANGE (-26)
+
+/** The caller's memory is smaller than the object; the error's detail `required` says the size. */
+#define S3DLIO_ERR_BUFFER_TOO_SMALL (-27)
+
+/** The credentials do not permit this. */
+#define S3DLIO_ERR_PERMISSION_DENIED (-30)
+
+/** Credentials are missing, malformed, expired or refused. */
+#define S3DLIO_ERR_UNAUTHENTICATED (-31)
+
+/** The host name could not be resolved. */
+#define S3DLIO_ERR_DNS (-40)
+
+/** The connection was refused, reset or closed. */
+#define S3DLIO_ERR_CONNECTION (-41)
+
+/** TLS could not be established, or the certificate is not trusted. */
+#define S3DLIO_ERR_TLS (-42)
+
+/** A deadline passed. */
+#define S3DLIO_ERR_TIMEOUT (-43)
+
+/** The server is overloaded or temporarily failing (429, 500, 502, 503, 504). */
+#define S3DLIO_ERR_UNAVAILABLE (-44)
+
+/** The server answered with an error that has no code of its own. */
+#define S3DLIO_ERR_SERVER (-45)
+
+/** The server's answer breaks its protocol. */
+#define S3DLIO_ERR_PROTOCOL (-46)
+
+/** It is unknown whether the write took effect. */
+#define S3DLIO_ERR_UNKNOWN_OUTCOME (-47)
+
+/** An operating system call failed; see errno. */
+#define S3DLIO_ERR_IO (-50)
+
+/** The device or quota is full. */
+#define S3DLIO_ERR_NO_SPACE (-51)
+
+/** Memory could not be had. */
+#define S3DLIO_ERR_OUT_OF_MEMORY (-52)
+
+/** A checksum does not match the bytes. */
+#define S3DLIO_ERR_CHECKSUM_MISMATCH (-60)
+
+/** Fewer bytes came than were promised. */
+#define S3DLIO_ERR_TRUNCATED (-61)
+
+/** Stored data is malformed, such as a broken zstd frame. */
+#define S3DLIO_ERR_CORRUPT (-62)
+
+/*
+ * ==================================================================================================
+ * Handles and shared structures
+ *
+ * Handles are pointers to incomplete types. They are tokens, not addresses: never dereference or
+ * compute with one. Each type has its thread rule; "any thread, concurrently" means that many calls
+ * may run on one handle at the same time.
+ */
+
+/** Success. */
 #define S3DLIO_OK 0
-#define S3DLIO_END 1      /* nothing more: lister at its end, sequential reader at the end of the object */
-#define S3DLIO_TIMEOUT 2  /* reserved for waits */
-/* negative statuses: S3DLIO_ERR_<CODE>, numbers of src/error.rs, e.g. */
-#define S3DLIO_ERR_INVALID_ARGUMENT -1
-/* ... S3DLIO_ERR_BAD_HANDLE -2 ... S3DLIO_ERR_CORRUPT -62: one per Code, SCREAMING_SNAKE of the variant */
-#define S3DLIO_KIND_OBJECT 0u
-#define S3DLIO_KIND_PREFIX 1u
-#define S3DLIO_KIND_CONTAINER 2u
+
+/**
+ * Not an error: there is nothing more. A lister at its end, a sequential reader at the end of its
+ * object.
+ */
+#define S3DLIO_END 1
+
+/** Not an error: a wait ended without an event. Reserved; no function returns it yet. */
+#define S3DLIO_TIMEOUT 2
+
+/** `kind` of s3dlio_object_info: an object. */
+#define S3DLIO_KIND_OBJECT 0
+
+/** `kind` of s3dlio_object_info: a common prefix ("folder"), its key ends in a slash. */
+#define S3DLIO_KIND_PREFIX 1
+
+/** `kind` of s3dlio_object_info: a bucket, container or root folder. */
+#define S3DLIO_KIND_CONTAINER 2
+
+/** `whence` of s3dlio_reader_seek: from the start. */
 #define S3DLIO_SEEK_SET 0
+
+/** `whence` of s3dlio_reader_seek: from the present position. */
 #define S3DLIO_SEEK_CUR 1
+
+/** `whence` of s3dlio_reader_seek: from the end. */
 #define S3DLIO_SEEK_END 2
+
+/** As a length: up to the end of the object. */
 #define S3DLIO_TO_END UINT64_MAX
 
-typedef struct s3dlio_error s3dlio_error;
-typedef struct s3dlio_options s3dlio_options;
-typedef struct s3dlio_store s3dlio_store;
-typedef struct s3dlio_lister s3dlio_lister;
-typedef struct s3dlio_reader s3dlio_reader;
-typedef struct s3dlio_writer s3dlio_writer;
+/**
+ * A block of memory, reference counted. Any thread, concurrently; who writes to the memory sees to
+ * it that nobody else uses those bytes meanwhile.
+ */
 typedef struct s3dlio_buffer s3dlio_buffer;
 
-typedef struct { const char *key; const char *value; } s3dlio_key_value; /* never grows */
+/** An error with everything that is known about it. Immutable; any thread, concurrently. */
+typedef struct s3dlio_error s3dlio_error;
 
-typedef struct s3dlio_object_info {   /* strings: see the call that fills it */
-  uint32_t kind;                /* S3DLIO_KIND_* */
-  uint32_t has_crc32c;          /* 1 if crc32c is known */
-  uint64_t size;                /* bytes; 0 for prefixes and containers */
-  int64_t last_modified_ns;     /* since 1970-01-01 UTC; INT64_MIN if unknown (containers: creation) */
-  uint32_t crc32c;              /* of the stored bytes */
-  uint32_t reserved;
-  const char *key;              /* relative to the store's root; container name for containers */
-  const char *uri;              /* full URI */
-  const char *etag;             /* NULL if unknown */
-  const char *content_type;     /* NULL if unknown */
-  const s3dlio_key_value *metadata;
-  size_t metadata_count;
+/** A listing under way. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE). */
+typedef struct s3dlio_lister s3dlio_lister;
+
+/**
+ * A set of options. Any thread; many may read it at once, a change that meets another change is
+ * S3DLIO_ERR_INVALID_STATE.
+ */
+typedef struct s3dlio_options s3dlio_options;
+
+/**
+ * One object that is being read. Any thread; size, info, read_at and readv_at concurrently, the
+ * others one at a time (else S3DLIO_ERR_INVALID_STATE).
+ */
+typedef struct s3dlio_reader s3dlio_reader;
+
+/** Objects below one root URI. Any thread, concurrently. */
+typedef struct s3dlio_store s3dlio_store;
+
+/** One object that is being written. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE). */
+typedef struct s3dlio_writer s3dlio_writer;
+
+/** A pair of texts. This struct never grows. */
+typedef struct s3dlio_key_value {
+    /** NUL-terminated UTF-8. */
+    const char *key;
+    /** NUL-terminated UTF-8. */
+    const char *value;
+} s3dlio_key_value;
+
+/**
+ * Facts of an object, a common prefix or a container. The call that fills it says how long its
+ * texts live.
+ */
+typedef struct s3dlio_object_info {
+    /** S3DLIO_KIND_OBJECT, S3DLIO_KIND_PREFIX or S3DLIO_KIND_CONTAINER. */
+    uint32_t kind;
+    /** 1 if crc32c is known, else 0. */
+    uint32_t has_crc32c;
+    /** In bytes as stored; 0 for prefixes and containers. */
+    uint64_t size;
+    /** Nanoseconds since 1970-01-01 UTC, of a container its creation; INT64_MIN if unknown. */
+    int64_t last_modified_ns;
+    /** CRC32C of the stored bytes, if has_crc32c is 1. */
+    uint32_t crc32c;
+    /** 0. */
+    uint32_t reserved;
+    /** Relative to the store's root; of a container its name. */
+    const char *key;
+    /** The full URI. */
+    const char *uri;
+    /** Opaque, differs whenever the bytes differ; NULL if unknown. */
+    const char *etag;
+    /** NULL if unknown. */
+    const char *content_type;
+    /** User metadata; listings do not know it. */
+    const s3dlio_key_value *metadata;
+    /** How many pairs metadata has. */
+    size_t metadata_count;
 } s3dlio_object_info;
 
-typedef struct s3dlio_put_options {   /* all zero = defaults */
-  const char *content_type;     /* NULL: none */
-  const s3dlio_key_value *metadata;
-  size_t metadata_count;
-  const char *if_match;         /* NULL: no condition; else replace only the object of this ETag */
-  uint32_t create_only;         /* 1: fail with ALREADY_EXISTS where there is an object */
-  uint32_t reserved;
+/** How to store an object. All zero are the defaults. */
+typedef struct s3dlio_put_options {
+    /** NULL: none. */
+    const char *content_type;
+    /**
+     * User metadata: names of lower-case letters, digits and _, starting with a letter; values of
+     * printable ASCII; together at most 2048 bytes.
+     */
+    const s3dlio_key_value *metadata;
+    /** How many pairs metadata has. */
+    size_t metadata_count;
+    /**
+     * NULL: no condition; else replace only the object of this ETag, or fail with
+     * S3DLIO_ERR_PRECONDITION_FAILED.
+     */
+    const char *if_match;
+    /** 1: fail with S3DLIO_ERR_ALREADY_EXISTS where there is an object of this key. 0: replace it. */
+    uint32_t create_only;
+    /** 0. */
+    uint32_t reserved;
 } s3dlio_put_options;
 
+/** What was written. */
 typedef struct s3dlio_write_stats {
-  uint64_t bytes;               /* plain bytes taken in */
-  uint64_t stored_bytes;        /* after compression */
-  uint32_t crc32c;              /* of the plain bytes */
-  uint32_t stored_crc32c;
-  uint32_t parts;
-  uint32_t finished;            /* 1 once the object is published */
-  char etag[256];               /* "" until finished or if unknown */
-} s3dlio_write_stats;           /* also what put returns */
+    /** Plain bytes taken in. */
+    uint64_t bytes;
+    /** Bytes stored: the same, or what compression made of them. */
+    uint64_t stored_bytes;
+    /** CRC32C of the plain bytes. */
+    uint32_t crc32c;
+    /** CRC32C of the stored bytes. */
+    uint32_t stored_crc32c;
+    /** Parts stored; 1 for an object that went in one request. */
+    uint32_t parts;
+    /** 1 once the object is published, else 0. */
+    uint32_t finished;
+    /** The new object's ETag; "" until it is published, or if it is unknown or longer. */
+    char etag[256];
+} s3dlio_write_stats;
 
-typedef struct s3dlio_capabilities {
-  uint64_t min_part_size, max_part_size;
-  uint32_t max_parts;
-  uint32_t alignment;
-  uint32_t conditional_put, metadata, literal_keys, blocking_io;
-} s3dlio_capabilities;
+/** A piece of an object and where it goes. This struct never grows. */
+typedef struct s3dlio_range {
+    /** The first byte in the object. */
+    uint64_t offset;
+    /** Bytes wanted; dst has room for them. */
+    size_t length;
+    /** Where they go. The memory of two ranges of one call must not overlap. */
+    void *dst;
+    /** Out: bytes read; fewer than length only at the end of the object. */
+    size_t bytes_read;
+} s3dlio_range;
 
-typedef struct s3dlio_option_info {  /* static strings */
-  const char *key, *type, *default_value, *bounds, *env /* space separated */, *doc;
-} s3dlio_option_info;
+/*
+ * ==================================================================================================
+ * The library
+ *
+ * Any thread, concurrently. Nothing has to be initialised.
+ */
 
-typedef struct { uint64_t offset; size_t length; void *dst; size_t bytes_read; } s3dlio_range; /* never grows */
-
-typedef struct { s3dlio_buffer *data; s3dlio_error *error; int32_t status; uint32_t reserved; } s3dlio_get_result; /* never grows */
-
-typedef struct {                /* never grows */
-  const char *key; uint64_t offset; uint64_t length;  /* S3DLIO_TO_END */
-  uint32_t has_crc32c, crc32c;                        /* has_crc32c 0: compare with the stored checksum */
-  int32_t status; uint32_t reserved; s3dlio_error *error;  /* out */
-} s3dlio_check;
-
+/** Numbers of the whole process. */
 typedef struct s3dlio_stats {
-  uint64_t pool_idle_bytes, pool_idle_buffers, direct_fallbacks, handles;
+    /** Bytes in buffers that are kept for reuse. */
+    uint64_t pool_idle_bytes;
+    /** How many of those buffers there are. */
+    uint64_t pool_idle_buffers;
+    /** How often a file system refused O_DIRECT and buffered I/O was used instead. */
+    uint64_t direct_fallbacks;
+    /** Live handles of all types. */
+    uint64_t handles;
 } s3dlio_stats;
 
-/* ---- library: any thread */
+/**
+ * The ABI version of the library that is loaded, as S3DLIO_ABI_VERSION is of this header: major
+ * in the upper 16 bits, minor in the lower. A program works with a library of the same major and
+ * the same or a larger minor.
+ * Since: 0.1
+ */
 uint32_t s3dlio_abi_version(void);
+
+/**
+ * The version of the library that is loaded, such as "0.1.0". Static.
+ * Since: 0.1
+ */
 const char *s3dlio_version(void);
-int32_t s3dlio_has_feature(const char *name);             /* "s3" "azure" "file" "direct" "memory" "zstd" -> 1, else 0 */
-const char *s3dlio_status_name(int32_t status);           /* "not_found"; "unknown" */
+
+/**
+ * Whether the library has a feature: 1 or 0. Names: s3, azure, file, direct, memory, zstd. An
+ * unknown name and NULL give 0.
+ * Since: 0.1
+ */
+int32_t s3dlio_has_feature(const char *name);
+
+/**
+ * The name of a status, such as "not_found"; "unknown" for numbers that are none. Static.
+ * Since: 0.1
+ */
+const char *s3dlio_status_name(int32_t status);
+
+/**
+ * What a status means, in one sentence. Static.
+ * Since: 0.1
+ */
 const char *s3dlio_status_doc(int32_t status);
+
+/**
+ * Waits until running calls and the clean-up of freed handles are done, at most `timeout_ms`
+ * milliseconds, and ends the library's threads. Optional: a program may simply exit. Readers,
+ * writers and listers from before return S3DLIO_ERR_SHUTDOWN afterwards; everything else starts the
+ * library afresh.
+ * Errors: TIMEOUT (work is still running; nothing changed), WOULD_DEADLOCK.
+ * Since: 0.1
+ */
 int32_t s3dlio_shutdown(uint64_t timeout_ms, s3dlio_error **err);
-int32_t s3dlio_log_to_fd(int32_t fd, const char *level, s3dlio_error **err);   /* -1: off; level NULL: option log.level */
-typedef void (*s3dlio_log_callback)(int32_t level /*1 error .. 5 trace*/, const char *target, const char *message, void *user);
-int32_t s3dlio_log_set_callback(s3dlio_log_callback callback, void *user, const char *level, s3dlio_error **err); /* NULL: off */
-uint32_t s3dlio_crc32c(uint32_t crc, const void *data, size_t length);          /* start with 0 */
+
+/**
+ * CRC32C (Castagnoli) of `length` bytes that follow those that `crc` covers; start with 0. NULL
+ * with length 0 is fine; NULL with another length gives `crc` back.
+ * Since: 0.1
+ */
+uint32_t s3dlio_crc32c(uint32_t crc, const void *data, size_t length);
+
+/**
+ * CRC32C of two pieces in a row, from the CRC32C of each and the second's length in bytes.
+ * Since: 0.1
+ */
 uint32_t s3dlio_crc32c_combine(uint32_t first, uint32_t second, uint64_t second_length);
+
+/**
+ * Numbers of the whole process.
+ * Errors: INVALID_ARGUMENT.
+ * Since: 0.1
+ */
 int32_t s3dlio_get_stats(s3dlio_stats *stats, size_t stats_size, s3dlio_error **err);
-/* ---- error: immutable, any thread. NULL or stale: 0 / NULL */
+
+/*
+ * ==================================================================================================
+ * Logs
+ *
+ * The library logs nothing until it is asked to. Messages carry no credentials; only the library's
+ * own messages appear, none of the SDKs inside.
+ */
+
+/**
+ * Receives a log message: level (1 error, 2 warn, 3 info, 4 debug, 5 trace), the part of the
+ * library, the text, and the `user` of s3dlio_log_set_callback. The texts live during the call. It
+ * runs on any thread, the library's own included, and on several at once; it must return, must not
+ * throw or longjmp, and must not set the log. Library calls that would block are refused on the
+ * library's threads with S3DLIO_ERR_WOULD_DEADLOCK.
+ */
+typedef void (*s3dlio_log_callback)(int32_t level, const char *target, const char *message, void *user);
+
+/**
+ * Writes log messages as lines to a duplicate of the file descriptor `fd`; -1 switches the log off.
+ * `level`: off, error, warn, info, debug or trace; NULL takes the option log.level. A line that
+ * cannot be written is dropped. There is one log: this replaces a descriptor or callback from
+ * before.
+ * Errors: INVALID_ARGUMENT (fd is not -1 and no open descriptor), INVALID_OPTION (level),
+ * INVALID_STATE (called from a log callback).
+ * Since: 0.1
+ */
+int32_t s3dlio_log_to_fd(int32_t fd, const char *level, s3dlio_error **err);
+
+/**
+ * Gives log messages to `callback`; NULL switches the log off. When the call returned, the callback
+ * from before is not running any more and its `user` may be freed; so never call this while holding
+ * a lock that the callback takes. `level` as for s3dlio_log_to_fd.
+ * Errors: INVALID_ARGUMENT, INVALID_OPTION (level), INVALID_STATE (called from a log callback).
+ * Since: 0.1
+ */
+int32_t s3dlio_log_set_callback(s3dlio_log_callback callback,
+                                void *user,
+                                const char *level,
+                                s3dlio_error **err);
+
+/*
+ * ==================================================================================================
+ * Errors
+ *
+ * An error object says which operation on which URI failed, why, whether trying again can help, and
+ * what to do about it. It is immutable and independent of the handle it came from. Its texts live
+ * until s3dlio_error_free. On NULL and on stale handles these functions give 0 or NULL.
+ */
+
+/** The last parameter of every function that can fail. */
+typedef struct ErrorOut ErrorOut;
+
+/** What an error handle stands for: the error with its texts in C's form. */
+typedef struct ErrorValue ErrorValue;
+
+/**
+ * The status that the failed call returned: one of S3DLIO_ERR_*.
+ * Since: 0.1
+ */
 int32_t s3dlio_error_code(const s3dlio_error *error);
+
+/**
+ * The whole error in one line: operation, URI, what was wrong, code, HTTP status, errno, causes and
+ * hint. UTF-8, for people; do not parse it.
+ * Since: 0.1
+ */
 const char *s3dlio_error_message(const s3dlio_error *error);
+
+/**
+ * 1 if the same call may succeed later without any change, else 0.
+ * Since: 0.1
+ */
 int32_t s3dlio_error_retryable(const s3dlio_error *error);
+
+/**
+ * The HTTP status of the server's answer; 0 if there was none.
+ * Since: 0.1
+ */
 int32_t s3dlio_error_http_status(const s3dlio_error *error);
+
+/**
+ * The errno of the failed system call; 0 if there was none.
+ * Since: 0.1
+ */
 int32_t s3dlio_error_os_errno(const s3dlio_error *error);
+
+/**
+ * How many details the error has, for s3dlio_error_detail_at.
+ * Since: 0.1
+ */
 size_t s3dlio_error_detail_count(const s3dlio_error *error);
+
+/**
+ * The detail at `index`: its key and value, which live as long as the error. Either pointer may be
+ * NULL. Returns S3DLIO_OK, S3DLIO_END past the last detail, S3DLIO_ERR_INVALID_ARGUMENT for a NULL
+ * handle, S3DLIO_ERR_BAD_HANDLE for a stale one.
+ * Since: 0.1
+ */
 int32_t s3dlio_error_detail_at(const s3dlio_error *error, size_t index, const char **key, const char **value);
-const char *s3dlio_error_detail(const s3dlio_error *error, const char *key);    /* operation uri request_id attempts elapsed_ms hint required ...; NULL */
+
+/**
+ * The value of the detail `key`, which lives as long as the error; NULL if the error has no such
+ * detail. Keys: operation, uri, request_id, attempts, elapsed_ms, hint, and by code: required (the
+ * size in bytes that S3DLIO_ERR_BUFFER_TOO_SMALL wants), expected and actual (checksums), offset.
+ * Since: 0.1
+ */
+const char *s3dlio_error_detail(const s3dlio_error *error, const char *key);
+
+/**
+ * Frees the error. NULL and stale handles are ignored.
+ * Since: 0.1
+ */
 void s3dlio_error_free(s3dlio_error *error);
-/* ---- options: one thread at a time */
-int32_t s3dlio_options_new(s3dlio_options **options, s3dlio_error **err);
-int32_t s3dlio_options_set(s3dlio_options *options, const char *key, const char *value, s3dlio_error **err);
-int32_t s3dlio_options_set_u64(s3dlio_options *options, const char *key, uint64_t value, s3dlio_error **err);
-int32_t s3dlio_options_get(const s3dlio_options *options /*nullable*/, const char *key, s3dlio_buffer **value /*NUL-terminated text, secrets masked*/, s3dlio_error **err);
-int32_t s3dlio_options_clone(const s3dlio_options *options, s3dlio_options **clone, s3dlio_error **err);
-void s3dlio_options_free(s3dlio_options *options);
-size_t s3dlio_option_count(void);
-int32_t s3dlio_option_at(size_t index, s3dlio_option_info *info, size_t info_size, s3dlio_error **err);
-/* ---- buffer: reference counted, any thread */
-int32_t s3dlio_buffer_new(size_t size, s3dlio_buffer **buffer, s3dlio_error **err);   /* aligned to 4096, zero or old contents */
+
+/*
+ * ==================================================================================================
+ * Buffers
+ *
+ * Blocks of memory that the library owns and reuses: results of gets, and memory to fill for
+ * s3dlio_writer_write_buffer. The memory is aligned to 4096 bytes and lives until the last handle
+ * (clone) is freed. Size and address never change.
+ */
+
+/** What a buffer handle stands for. */
+typedef struct BufferValue BufferValue;
+
+/**
+ * Memory of `size` bytes, 0 included. Its contents are unspecified: zeros or old data of this
+ * process.
+ * Errors: INVALID_ARGUMENT (buffer is NULL, size is more than memory can be), OUT_OF_MEMORY.
+ * Since: 0.1
+ */
+int32_t s3dlio_buffer_new(size_t size, s3dlio_buffer **buffer, s3dlio_error **err);
+
+/**
+ * The memory's address. It is not NULL even where the size is 0; NULL for NULL and stale handles.
+ * Since: 0.1
+ */
 void *s3dlio_buffer_data(const s3dlio_buffer *buffer);
+
+/**
+ * The memory's size in bytes; 0 for NULL and stale handles.
+ * Since: 0.1
+ */
 size_t s3dlio_buffer_size(const s3dlio_buffer *buffer);
+
+/**
+ * Another handle to the same memory; both are freed separately.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE.
+ * Since: 0.1
+ */
 int32_t s3dlio_buffer_clone(const s3dlio_buffer *buffer, s3dlio_buffer **clone, s3dlio_error **err);
+
+/**
+ * Frees this handle; the memory goes back to the library with the last one. NULL and stale handles
+ * are ignored.
+ * Since: 0.1
+ */
 void s3dlio_buffer_free(s3dlio_buffer *buffer);
-/* ---- store: any thread, concurrent */
-int32_t s3dlio_store_open(const char *uri, const s3dlio_options *options /*nullable*/, s3dlio_store **store, s3dlio_error **err);
-const char *s3dlio_store_uri(const s3dlio_store *store);         /* lives as long as the handle */
-int32_t s3dlio_store_capabilities(const s3dlio_store *store, s3dlio_capabilities *caps, size_t caps_size, s3dlio_error **err);
-int32_t s3dlio_store_get(const s3dlio_store *store, const char *key, s3dlio_buffer **data, s3dlio_error **err);
-int32_t s3dlio_store_get_range(const s3dlio_store *store, const char *key, uint64_t offset, uint64_t length, s3dlio_buffer **data, s3dlio_error **err);
-int32_t s3dlio_store_get_into(const s3dlio_store *store, const char *key, void *dst, size_t capacity, size_t *bytes_read, s3dlio_error **err);
-int32_t s3dlio_store_get_range_into(const s3dlio_store *store, const char *key, uint64_t offset, void *dst, size_t length, size_t *bytes_read, s3dlio_error **err);
-int32_t s3dlio_store_get_ranges(const s3dlio_store *store, const char *key, s3dlio_range *ranges, size_t count, s3dlio_error **err);
-int32_t s3dlio_store_get_many(const s3dlio_store *store, const char *const *keys, size_t count, s3dlio_get_result *results, s3dlio_error **err); /* fills results always; returns the first failure's status */
-int32_t s3dlio_store_put(const s3dlio_store *store, const char *key, const void *data, size_t length, const s3dlio_put_options *options, size_t options_size, s3dlio_write_stats *stats, size_t stats_size, s3dlio_error **err); /* options, stats nullable */
-int32_t s3dlio_store_stat(const s3dlio_store *store, const char *key, s3dlio_object_info *info, size_t info_size, s3dlio_buffer **strings, s3dlio_error **err); /* strings own info's texts; NULL: texts are NULL */
+
+/*
+ * ==================================================================================================
+ * Options
+ *
+ * Options have dotted keys, such as s3.endpoint or transfer.part_size. A value that is not set
+ * comes from the environment, else it is the default; s3dlio_option_at tells keys, types, bounds,
+ * environment names and meanings. Options are copied where they are used: changing or freeing them
+ * later does not matter. Secrets can be set but never be read back.
+ */
+
+/** One option of the table. All texts are static and NUL-terminated. */
+typedef struct s3dlio_option_info {
+    /** The dotted key. */
+    const char *key;
+    /** bool, count, size (bytes; also "16MiB"), ms, text, secret or choice. */
+    const char *type;
+    /** The default as text; "" if there is none. */
+    const char *default_value;
+    /** What is accepted: "1..=100", "zstd|none"; "" for any text. */
+    const char *bounds;
+    /** Environment variables that set it, separated by spaces; the first one that is set wins. */
+    const char *env;
+    /** What it does. */
+    const char *doc;
+} s3dlio_option_info;
+
+/**
+ * A set of options of which none is set.
+ * Errors: INVALID_ARGUMENT.
+ * Since: 0.1
+ */
+int32_t s3dlio_options_new(s3dlio_options **options, s3dlio_error **err);
+
+/**
+ * Sets an option from text.
+ * Errors: INVALID_ARGUMENT (NULL, not UTF-8), BAD_HANDLE, UNKNOWN_OPTION (the error names the
+ * nearest key), INVALID_OPTION (wrong type or out of bounds), INVALID_STATE (another thread changes
+ * the same options).
+ * Since: 0.1
+ */
+int32_t s3dlio_options_set(s3dlio_options *options, const char *key, const char *value, s3dlio_error **err);
+
+/**
+ * Sets an option of type count, size (in bytes) or ms.
+ * Errors: as s3dlio_options_set.
+ * Since: 0.1
+ */
+int32_t s3dlio_options_set_u64(s3dlio_options *options, const char *key, uint64_t value, s3dlio_error **err);
+
+/**
+ * The value in force as text: the one set, else the environment's, else the default; a secret is
+ * "***" if there is one. `options` may be NULL: nothing is set. The result is NUL-terminated
+ * text; its size does not count the NUL. The caller frees it.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE, UNKNOWN_OPTION, INVALID_OPTION (the environment's value).
+ * Since: 0.1
+ */
+int32_t s3dlio_options_get(const s3dlio_options *options,
+                           const char *key,
+                           s3dlio_buffer **value,
+                           s3dlio_error **err);
+
+/**
+ * An independent copy.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t s3dlio_options_clone(const s3dlio_options *options, s3dlio_options **clone, s3dlio_error **err);
+
+/**
+ * Frees the options. NULL and stale handles are ignored.
+ * Since: 0.1
+ */
+void s3dlio_options_free(s3dlio_options *options);
+
+/**
+ * How many options there are.
+ * Since: 0.1
+ */
+size_t s3dlio_option_count(void);
+
+/**
+ * Describes the option at `index`, which counts from 0, in the order of the keys.
+ * Errors: INVALID_ARGUMENT (also where index is not less than s3dlio_option_count).
+ * Since: 0.1
+ */
+int32_t s3dlio_option_at(size_t index, s3dlio_option_info *info, size_t info_size, s3dlio_error **err);
+
+/*
+ * ==================================================================================================
+ * Stores
+ *
+ * A store is opened at a root URI: s3://bucket/prefix, az://account/container/prefix,
+ * file:///path, direct:///path (O_DIRECT) or memory://name (this process only). URIs are taken
+ * literally, nothing is percent-decoded. Keys are relative to the root, at most 1024 bytes of
+ * UTF-8. Cloud and memory stores take any key; file and direct take relative paths of plain names
+ * and refuse what could leave the root.
+ *
+ * Stores are for any thread, concurrently. Listers, readers and writers keep what they need of
+ * their store: it may be freed before them.
+ *
+ * Beside the errors that a function names, every function that talks to a store can fail with
+ * INVALID_ARGUMENT (NULL, not UTF-8), BAD_HANDLE, INVALID_KEY, CONTAINER_NOT_FOUND,
+ * PERMISSION_DENIED, UNAUTHENTICATED, DNS, CONNECTION, TLS, TIMEOUT, UNAVAILABLE, SERVER, PROTOCOL,
+ * IO, OUT_OF_MEMORY, SHUTDOWN (during s3dlio_shutdown), WOULD_DEADLOCK and INTERNAL.
+ */
+
+/** Where the facts of one object go. */
+typedef struct InfoOut InfoOut;
+
+/** What a store handle stands for. */
+typedef struct StoreValue StoreValue;
+
+/** What a store can do and wants. */
+typedef struct s3dlio_capabilities {
+    /** The smallest part but the last, in bytes. */
+    uint64_t min_part_size;
+    /** The largest part, in bytes. */
+    uint64_t max_part_size;
+    /** How many parts an object may have. */
+    uint32_t max_parts;
+    /**
+     * Offsets, lengths and addresses that are multiples of this avoid a copy; 1 where it does not
+     * matter.
+     */
+    uint32_t alignment;
+    /** 1 if create_only and if_match are honoured atomically. */
+    uint32_t conditional_put;
+    /** 1 if content type and user metadata are kept. */
+    uint32_t metadata;
+    /** 1 if keys may be any text; 0 if they are relative paths. */
+    uint32_t literal_keys;
+    /** 1 if I/O happens on the calling thread. */
+    uint32_t blocking_io;
+} s3dlio_capabilities;
+
+/**
+ * Opens the store at a root URI. Does no I/O: a missing bucket or wrong credentials show at the
+ * first operation. `options` may be NULL; they are copied. The caller frees the store.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE, INVALID_URI, INVALID_OPTION (from the environment),
+ * UNSUPPORTED, UNAUTHENTICATED (malformed credentials).
+ * Since: 0.1
+ */
+int32_t s3dlio_store_open(const char *uri,
+                          const s3dlio_options *options,
+                          s3dlio_store **store,
+                          s3dlio_error **err);
+
+/**
+ * The root URI, which lives as long as the handle; NULL for NULL and stale handles.
+ * Since: 0.1
+ */
+const char *s3dlio_store_uri(const s3dlio_store *store);
+
+/**
+ * What the store can do and wants.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_capabilities(const s3dlio_store *store,
+                                  s3dlio_capabilities *capabilities,
+                                  size_t capabilities_size,
+                                  s3dlio_error **err);
+
+/**
+ * Stores `length` bytes as the object `key`, whole or not at all. Large objects go in parallel
+ * parts. The data is read in place and not used after the call. `options` (all defaults) and
+ * `stats` may be NULL.
+ * Errors: ALREADY_EXISTS, PRECONDITION_FAILED, NO_SPACE, UNSUPPORTED (a condition that the service
+ * does not honour), CHECKSUM_MISMATCH, UNKNOWN_OUTCOME.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_put(const s3dlio_store *store,
+                         const char *key,
+                         const void *data,
+                         size_t length,
+                         const s3dlio_put_options *options,
+                         size_t options_size,
+                         s3dlio_write_stats *stats,
+                         size_t stats_size,
+                         s3dlio_error **err);
+
+/**
+ * The object's facts. `strings` gets a buffer that owns the texts of `info` (its own contents are
+ * not for use): free it when the texts are no longer needed. Where `strings` is NULL, the texts are
+ * NULL and metadata_count is 0.
+ * Errors: NOT_FOUND.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_stat(const s3dlio_store *store,
+                          const char *key,
+                          s3dlio_object_info *info,
+                          size_t info_size,
+                          s3dlio_buffer **strings,
+                          s3dlio_error **err);
+
+/**
+ * Whether there is an object of this key: 1 or 0. A failure is an error, never 0.
+ * Since: 0.1
+ */
 int32_t s3dlio_store_exists(const s3dlio_store *store, const char *key, int32_t *exists, s3dlio_error **err);
+
+/**
+ * Deletes one object. A missing one is success: the state asked for is there.
+ * Since: 0.1
+ */
 int32_t s3dlio_store_delete(const s3dlio_store *store, const char *key, s3dlio_error **err);
-int32_t s3dlio_store_delete_prefix(const s3dlio_store *store, const char *prefix, uint64_t *deleted, s3dlio_error **err);
+
+/**
+ * Deletes every object below a folder: "run1" means "run1/" and never takes "run10"; "" means
+ * everything below the root. `deleted`, which may be NULL, gets how many were deleted. Where some
+ * could not be, the call fails after having tried all.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_delete_prefix(const s3dlio_store *store,
+                                   const char *prefix,
+                                   uint64_t *deleted,
+                                   s3dlio_error **err);
+
+/**
+ * Copies an object with content type and metadata inside the store; its bytes do not pass through
+ * this process where the service can copy. The destination is replaced.
+ * Errors: NOT_FOUND (the source), NO_SPACE.
+ * Since: 0.1
+ */
 int32_t s3dlio_store_copy(const s3dlio_store *store, const char *from, const char *to, s3dlio_error **err);
+
+/**
+ * Moves an object. Atomic on file and direct; elsewhere a copy and then a delete. The destination
+ * is replaced.
+ * Errors: NOT_FOUND (the source), NO_SPACE.
+ * Since: 0.1
+ */
 int32_t s3dlio_store_rename(const s3dlio_store *store, const char *from, const char *to, s3dlio_error **err);
+
+/**
+ * Creates the root's bucket, container or folder. (file, direct and memory do so by themselves at
+ * the first write.)
+ * Errors: ALREADY_EXISTS.
+ * Since: 0.1
+ */
 int32_t s3dlio_store_create_container(const s3dlio_store *store, s3dlio_error **err);
+
+/**
+ * Deletes the root's bucket, container or folder, which must be empty.
+ * Errors: NOT_EMPTY.
+ * Since: 0.1
+ */
 int32_t s3dlio_store_delete_container(const s3dlio_store *store, s3dlio_error **err);
-int32_t s3dlio_store_list(const s3dlio_store *store, const char *prefix, int32_t recursive, s3dlio_lister **lister, s3dlio_error **err);
+
+/**
+ * Lists the objects whose key starts with the text `prefix` ("" lists all), in the order of the
+ * keys' UTF-8 bytes. With `recursive` 0 one level only: keys with a further slash after the prefix
+ * are folded into common prefixes. Does no I/O. The caller frees the lister.
+ * Errors: INVALID_ARGUMENT (also where recursive is not 0 or 1), BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_list(const s3dlio_store *store,
+                          const char *prefix,
+                          int32_t recursive,
+                          s3dlio_lister **lister,
+                          s3dlio_error **err);
+
+/**
+ * Lists the buckets or containers of the store's account; for file and direct the folders beside
+ * the root, for memory all names. The caller frees the lister.
+ * Since: 0.1
+ */
 int32_t s3dlio_store_list_containers(const s3dlio_store *store, s3dlio_lister **lister, s3dlio_error **err);
-int32_t s3dlio_store_validate(const s3dlio_store *store, const char *key, uint64_t offset, uint64_t length, const uint32_t *crc32c /*NULL: stored*/, s3dlio_error **err);
-int32_t s3dlio_store_validate_many(const s3dlio_store *store, s3dlio_check *checks, size_t count, s3dlio_error **err);
+
+/**
+ * Frees the store. Listers, readers and writers of it live on. NULL and stale handles are ignored.
+ * Since: 0.1
+ */
 void s3dlio_store_free(s3dlio_store *store);
-/* ---- one-shot helpers with full URIs; stores are cached by URI root and options; any thread */
-int32_t s3dlio_get(const char *uri, const s3dlio_options *options, s3dlio_buffer **data, s3dlio_error **err);
-int32_t s3dlio_put(const char *uri, const s3dlio_options *options, const void *data, size_t length, s3dlio_error **err);
-int32_t s3dlio_stat(const char *uri, const s3dlio_options *options, s3dlio_object_info *info, size_t info_size, s3dlio_buffer **strings, s3dlio_error **err);
-int32_t s3dlio_exists(const char *uri, const s3dlio_options *options, int32_t *exists, s3dlio_error **err);
-int32_t s3dlio_delete(const char *uri, const s3dlio_options *options, s3dlio_error **err);
-/* ---- lister: one thread at a time */
-int32_t s3dlio_lister_next(s3dlio_lister *lister, s3dlio_object_info *info, size_t info_size, s3dlio_error **err); /* OK or END; texts live until the next call or free */
+
+/*
+ * ==================================================================================================
+ * Reading whole objects and ranges
+ *
+ * Reads either fill the caller's memory or give a buffer of the library's, which the caller frees.
+ * Large ones are split into parallel ranges of one version of the object: an object that is
+ * replaced meanwhile is CHANGED, never a mixture. A range that starts at the object's end has 0
+ * bytes; one that starts past it is RANGE; one that ends past it is cut. What is stored is what is
+ * read: only a reader decompresses.
+ *
+ * Beside the errors named at the stores: NOT_FOUND, RANGE, CHANGED, TRUNCATED, OUT_OF_MEMORY. After
+ * an error the contents of the destination are unspecified.
+ */
+
+/** One outcome of s3dlio_store_get_many. This struct never grows. */
+typedef struct s3dlio_get_result {
+    /** The object's bytes, or NULL. The caller frees it. */
+    s3dlio_buffer *data;
+    /** The error, or NULL. The caller frees it. */
+    s3dlio_error *error;
+    /** S3DLIO_OK or the error's code. */
+    int32_t status;
+    /** 0. */
+    uint32_t reserved;
+} s3dlio_get_result;
+
+/** One check of s3dlio_store_validate_many. This struct never grows. */
+typedef struct s3dlio_check {
+    /** In: the object. */
+    const char *key;
+    /** In: the first byte. */
+    uint64_t offset;
+    /** In: how many bytes; S3DLIO_TO_END: up to the end. */
+    uint64_t length;
+    /** In: 1: compare with crc32c; 0: with the checksum that the store recorded of the whole object. */
+    uint32_t has_crc32c;
+    /** In: what the stored bytes of the range must have. */
+    uint32_t crc32c;
+    /** Out: S3DLIO_OK or the error's code. */
+    int32_t status;
+    /** 0. */
+    uint32_t reserved;
+    /** Out: the error, or NULL. The caller frees it. */
+    s3dlio_error *error;
+} s3dlio_check;
+
+/**
+ * Reads a whole object.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_get(const s3dlio_store *store,
+                         const char *key,
+                         s3dlio_buffer **data,
+                         s3dlio_error **err);
+
+/**
+ * Reads `length` bytes from `offset`, fewer only at the object's end; S3DLIO_TO_END reads up to the
+ * end.
+ * Errors: RANGE (also where offset + length is more than 64 bits, S3DLIO_TO_END aside).
+ * Since: 0.1
+ */
+int32_t s3dlio_store_get_range(const s3dlio_store *store,
+                               const char *key,
+                               uint64_t offset,
+                               uint64_t length,
+                               s3dlio_buffer **data,
+                               s3dlio_error **err);
+
+/**
+ * Reads a whole object into `dst`, which has room for `capacity` bytes.
+ * Errors: BUFFER_TOO_SMALL (the error's detail `required` is the size in bytes).
+ * Since: 0.1
+ */
+int32_t s3dlio_store_get_into(const s3dlio_store *store,
+                              const char *key,
+                              void *dst,
+                              size_t capacity,
+                              size_t *bytes_read,
+                              s3dlio_error **err);
+
+/**
+ * Reads `length` bytes from `offset` into `dst`, fewer only at the object's end.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_get_range_into(const s3dlio_store *store,
+                                    const char *key,
+                                    uint64_t offset,
+                                    void *dst,
+                                    size_t length,
+                                    size_t *bytes_read,
+                                    s3dlio_error **err);
+
+/**
+ * Reads many ranges of one object, each into its own memory, in one call; sets bytes_read of each.
+ * Errors: INVALID_ARGUMENT (also where two destinations overlap).
+ * Since: 0.1
+ */
+int32_t s3dlio_store_get_ranges(const s3dlio_store *store,
+                                const char *key,
+                                s3dlio_range *ranges,
+                                size_t count,
+                                s3dlio_error **err);
+
+/**
+ * Reads many whole objects at once. `results` has room for `count` results, in the order of the
+ * keys, and is always filled, also on failure, if it is not NULL: the caller frees what is not
+ * NULL in it. Returns S3DLIO_OK if all were read, else the first failure.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_get_many(const s3dlio_store *store,
+                              const char *const *keys,
+                              size_t count,
+                              s3dlio_get_result *results,
+                              s3dlio_error **err);
+
+/**
+ * Reads an object, or `length` bytes of it from `offset` (S3DLIO_TO_END: up to the end), and compares
+ * the CRC32C of the stored bytes with `*crc32c`; where that is NULL, with the checksum that the
+ * store recorded (whole objects only).
+ * Errors: CHECKSUM_MISMATCH (details: expected, actual, offset), UNSUPPORTED (no checksum is
+ * recorded).
+ * Since: 0.1
+ */
+int32_t s3dlio_store_validate(const s3dlio_store *store,
+                              const char *key,
+                              uint64_t offset,
+                              uint64_t length,
+                              const uint32_t *crc32c,
+                              s3dlio_error **err);
+
+/**
+ * Makes many checks at once, as s3dlio_store_validate does each. Sets status and error of every
+ * check, also on failure, if `checks` is not NULL. Returns S3DLIO_OK if all are right, else the
+ * first failure.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_validate_many(const s3dlio_store *store,
+                                   s3dlio_check *checks,
+                                   size_t count,
+                                   s3dlio_error **err);
+
+/*
+ * ==================================================================================================
+ * Listers
+ *
+ * A lister gives one entry after the other and fetches pages as it goes. Any thread, one at a
+ * time. After fork() an inherited one is FORKED.
+ */
+
+/** What a lister handle stands for. */
+typedef struct ListerValue ListerValue;
+
+/**
+ * The next entry: S3DLIO_OK and the entry in `info`, or S3DLIO_END. The entry's texts live until the
+ * next call on this lister or its free. Listings know key, URI, size, last modification and mostly
+ * the ETag; content type and metadata only s3dlio_store_stat knows.
+ * Errors: as stores; INVALID_STATE (another thread is inside), FORKED, SHUTDOWN.
+ * Since: 0.1
+ */
+int32_t s3dlio_lister_next(s3dlio_lister *lister,
+                           s3dlio_object_info *info,
+                           size_t info_size,
+                           s3dlio_error **err);
+
+/**
+ * Frees the lister. NULL and stale handles are ignored.
+ * Since: 0.1
+ */
 void s3dlio_lister_free(s3dlio_lister *lister);
-/* ---- reader: size, info, read_at, readv_at from any threads at once; the others one at a time */
-int32_t s3dlio_reader_open(const s3dlio_store *store, const char *key, const s3dlio_options *options /*nullable: the store's*/, s3dlio_reader **reader, s3dlio_error **err);
-int32_t s3dlio_reader_size(const s3dlio_reader *reader, uint64_t *size, s3dlio_error **err);  /* plain bytes; UNSUPPORTED where a .zst does not tell */
-int32_t s3dlio_reader_info(const s3dlio_reader *reader, s3dlio_object_info *info, size_t info_size, s3dlio_error **err); /* texts live as long as the reader */
-int32_t s3dlio_reader_read_at(const s3dlio_reader *reader, uint64_t offset, void *dst, size_t length, size_t *bytes_read, s3dlio_error **err);
-int32_t s3dlio_reader_readv_at(const s3dlio_reader *reader, s3dlio_range *ranges, size_t count, s3dlio_error **err);
-int32_t s3dlio_reader_read(s3dlio_reader *reader, void *dst, size_t length, size_t *bytes_read, s3dlio_error **err); /* END with 0 bytes at the end */
-int32_t s3dlio_reader_seek(s3dlio_reader *reader, int64_t offset, int32_t whence, uint64_t *position, s3dlio_error **err);
-int32_t s3dlio_reader_expect_crc32c(s3dlio_reader *reader, uint32_t crc32c, s3dlio_error **err); /* of the plain bytes; checked when a sequential read from 0 reaches the end */
+
+/*
+ * ==================================================================================================
+ * Readers
+ *
+ * A reader is one object, pinned to the version (ETag) it had when it was opened: if the object is
+ * replaced, reads fail with CHANGED. There are two ways to read, which do not disturb each other: by
+ * position (read_at, readv_at: any thread, concurrently) and in sequence (read, seek,
+ * expect_crc32c: one at a time), which fetches ahead.
+ *
+ * An object whose key ends in .zst is decompressed as it is read in sequence (option
+ * reader.decompress); by position it cannot be read then (UNSUPPORTED). Errors are those of stores
+ * and gets, and FORKED for a reader that was inherited through fork(), SHUTDOWN, INVALID_STATE,
+ * CORRUPT and TRUNCATED (broken .zst), CHECKSUM_MISMATCH.
+ */
+
+/** What a reader handle stands for. */
+typedef struct ReaderValue ReaderValue;
+
+/**
+ * Opens an object for reading. `options` may be NULL; what is set in them goes over the store's.
+ * The caller frees the reader.
+ * Errors: NOT_FOUND.
+ * Since: 0.1
+ */
+int32_t s3dlio_reader_open(const s3dlio_store *store,
+                           const char *key,
+                           const s3dlio_options *options,
+                           s3dlio_reader **reader,
+                           s3dlio_error **err);
+
+/**
+ * The object's size in bytes, as its reader gives it: plain bytes.
+ * Errors: UNSUPPORTED (a .zst object that does not tell), INVALID_ARGUMENT, BAD_HANDLE, FORKED,
+ * SHUTDOWN.
+ * Since: 0.1
+ */
+int32_t s3dlio_reader_size(const s3dlio_reader *reader, uint64_t *size, s3dlio_error **err);
+
+/**
+ * The object's facts as they were when it was opened. The texts live as long as the reader.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE, FORKED, SHUTDOWN.
+ * Since: 0.1
+ */
+int32_t s3dlio_reader_info(const s3dlio_reader *reader,
+                           s3dlio_object_info *info,
+                           size_t info_size,
+                           s3dlio_error **err);
+
+/**
+ * Reads `length` bytes from `offset` into `dst`, fewer only at the object's end. The position of
+ * s3dlio_reader_read does not move.
+ * Errors: RANGE (offset is past the end), CHANGED, UNSUPPORTED (decompressing).
+ * Since: 0.1
+ */
+int32_t s3dlio_reader_read_at(const s3dlio_reader *reader,
+                              uint64_t offset,
+                              void *dst,
+                              size_t length,
+                              size_t *bytes_read,
+                              s3dlio_error **err);
+
+/**
+ * Reads many ranges, each into its own memory, in one call; sets bytes_read of each.
+ * Errors: as s3dlio_reader_read_at; INVALID_ARGUMENT (also where two destinations overlap).
+ * Since: 0.1
+ */
+int32_t s3dlio_reader_readv_at(const s3dlio_reader *reader,
+                               s3dlio_range *ranges,
+                               size_t count,
+                               s3dlio_error **err);
+
+/**
+ * Reads up to `length` bytes from the position and moves it. Gives at least 1 byte, or
+ * S3DLIO_END with 0 bytes at the end. With length 0 it gives S3DLIO_OK and 0 bytes.
+ * Errors: CHANGED, CORRUPT, TRUNCATED, CHECKSUM_MISMATCH (s3dlio_reader_expect_crc32c).
+ * Since: 0.1
+ */
+int32_t s3dlio_reader_read(s3dlio_reader *reader,
+                           void *dst,
+                           size_t length,
+                           size_t *bytes_read,
+                           s3dlio_error **err);
+
+/**
+ * Moves the position of s3dlio_reader_read: `offset` bytes from `whence`, S3DLIO_SEEK_SET, _CUR or
+ * _END. `position`, which may be NULL, gets the new one. A position past the end is allowed and
+ * reads S3DLIO_END.
+ * Errors: INVALID_ARGUMENT (before the start, unknown whence), UNSUPPORTED (decompressing, except
+ * back to the start).
+ * Since: 0.1
+ */
+int32_t s3dlio_reader_seek(s3dlio_reader *reader,
+                           int64_t offset,
+                           int32_t whence,
+                           uint64_t *position,
+                           s3dlio_error **err);
+
+/**
+ * Demands that the object's plain bytes have this CRC32C. It is checked when a sequential read from
+ * the start, without seeks, reaches the end: the read that would give the end fails with
+ * CHECKSUM_MISMATCH (details: expected, actual). To be called before the first read.
+ * Errors: INVALID_STATE (something was read already).
+ * Since: 0.1
+ */
+int32_t s3dlio_reader_expect_crc32c(s3dlio_reader *reader, uint32_t crc32c, s3dlio_error **err);
+
+/**
+ * Frees the reader. Calls on it that are under way on other threads end normally. NULL and stale
+ * handles are ignored.
+ * Since: 0.1
+ */
 void s3dlio_reader_free(s3dlio_reader *reader);
-/* ---- writer: one thread at a time */
-int32_t s3dlio_writer_open(const s3dlio_store *store, const char *key, const s3dlio_options *options /*nullable*/, const s3dlio_put_options *put_options, size_t put_options_size, s3dlio_writer **writer, s3dlio_error **err);
-const char *s3dlio_writer_key(const s3dlio_writer *writer);      /* with .zst if compressed; lives as long as the handle */
+
+/*
+ * ==================================================================================================
+ * Writers
+ *
+ * A writer streams one object of any size in constant memory: parts upload in the background while
+ * more is written. Nothing is visible under the key before s3dlio_writer_finish succeeded; abort, or
+ * free without finish, leaves nothing behind. The first error stays: every later write and finish
+ * returns it. Any thread, one at a time.
+ *
+ * Option writer.compression=zstd compresses and appends .zst to the key. Memory: one part more than
+ * transfer.parts_in_flight, of transfer.part_size each. Errors are those of stores, and FORKED for a writer
+ * that was inherited through fork() (the parent's goes on), SHUTDOWN, INVALID_STATE (after finish or
+ * abort, or another thread is inside), NO_SPACE, CHECKSUM_MISMATCH.
+ */
+
+/** What a writer handle stands for. */
+typedef struct WriterValue WriterValue;
+
+/**
+ * Opens a writer for the object `key`. `options` may be NULL; what is set in them goes over the
+ * store's. `put_options` may be NULL: all defaults. The caller frees the writer.
+ * Errors: ALREADY_EXISTS, PRECONDITION_FAILED (here or at finish), UNSUPPORTED.
+ * Since: 0.1
+ */
+int32_t s3dlio_writer_open(const s3dlio_store *store,
+                           const char *key,
+                           const s3dlio_options *options,
+                           const s3dlio_put_options *put_options,
+                           size_t put_options_size,
+                           s3dlio_writer **writer,
+                           s3dlio_error **err);
+
+/**
+ * The object's key, with .zst if it is compressed; it lives as long as the handle. NULL for NULL
+ * and stale handles.
+ * Since: 0.1
+ */
+const char *s3dlio_writer_key(const s3dlio_writer *writer);
+
+/**
+ * Appends `length` bytes, which are copied. Waits while all parts in flight are busy.
+ * Since: 0.1
+ */
 int32_t s3dlio_writer_write(s3dlio_writer *writer, const void *data, size_t length, s3dlio_error **err);
-int32_t s3dlio_writer_write_buffer(s3dlio_writer *writer, s3dlio_buffer *buffer, s3dlio_error **err); /* takes the handle over on success, no copy */
-int32_t s3dlio_writer_reserve(s3dlio_writer *writer, size_t min_size, void **data, size_t *capacity, s3dlio_error **err);
+
+/**
+ * Appends a whole buffer without copying it. On success the writer has taken the handle over: it is
+ * not to be used or freed any more, and clones of it are not to be written to. On failure it stays
+ * the caller's.
+ * Since: 0.1
+ */
+int32_t s3dlio_writer_write_buffer(s3dlio_writer *writer, s3dlio_buffer *buffer, s3dlio_error **err);
+
+/**
+ * Gives memory of at least `min_size` bytes to fill in place: `*data` with room for `*capacity`. It
+ * is the writer's, and valid until the next call on the writer; s3dlio_writer_commit appends what
+ * was filled. A reservation without a commit is forgotten.
+ * Errors: INVALID_ARGUMENT (min_size is 0 or more than memory can be), OUT_OF_MEMORY.
+ * Since: 0.1
+ */
+int32_t s3dlio_writer_reserve(s3dlio_writer *writer,
+                              size_t min_size,
+                              void **data,
+                              size_t *capacity,
+                              s3dlio_error **err);
+
+/**
+ * Appends the first `length` bytes of the reserved memory without copying them.
+ * Errors: INVALID_STATE (nothing is reserved), INVALID_ARGUMENT (more than was reserved).
+ * Since: 0.1
+ */
 int32_t s3dlio_writer_commit(s3dlio_writer *writer, size_t length, s3dlio_error **err);
-int32_t s3dlio_writer_finish(s3dlio_writer *writer, s3dlio_write_stats *stats, size_t stats_size, s3dlio_error **err); /* stats nullable */
+
+/**
+ * Stores what is left and publishes the object. `stats` may be NULL. After a failure nothing is
+ * published, unless the code is UNKNOWN_OUTCOME. The handle still has to be freed.
+ * Errors: ALREADY_EXISTS, PRECONDITION_FAILED, UNKNOWN_OUTCOME, INVALID_STATE (finished or aborted
+ * before).
+ * Since: 0.1
+ */
+int32_t s3dlio_writer_finish(s3dlio_writer *writer,
+                             s3dlio_write_stats *stats,
+                             size_t stats_size,
+                             s3dlio_error **err);
+
+/**
+ * Removes everything that was stored and waits for that; nothing is published. Again is success.
+ * Errors: INVALID_STATE (finished before).
+ * Since: 0.1
+ */
 int32_t s3dlio_writer_abort(s3dlio_writer *writer, s3dlio_error **err);
-int32_t s3dlio_writer_get_stats(const s3dlio_writer *writer, s3dlio_write_stats *stats, size_t stats_size, s3dlio_error **err);
-void s3dlio_writer_free(s3dlio_writer *writer);                  /* without finish: abort, in the background */
+
+/**
+ * What was written so far; also after finish, abort and failures.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE, INVALID_STATE (another thread is inside), FORKED, SHUTDOWN.
+ * Since: 0.1
+ */
+int32_t s3dlio_writer_get_stats(const s3dlio_writer *writer,
+                                s3dlio_write_stats *stats,
+                                size_t stats_size,
+                                s3dlio_error **err);
+
+/**
+ * Frees the writer. Without finish this is abort: what was stored is removed in the background
+ * (s3dlio_shutdown waits for it). NULL and stale handles are ignored.
+ * Since: 0.1
+ */
+void s3dlio_writer_free(s3dlio_writer *writer);
+
+/*
+ * ==================================================================================================
+ * One-shot functions
+ *
+ * For single objects by their full URI. The stores behind them are kept and reused, told apart by
+ * container and by the options that are set; the environment is read when one is first opened. Any
+ * thread, concurrently. Errors: as the function of the store, and INVALID_URI.
+ */
+
+/**
+ * Reads a whole object. `options` may be NULL. The caller frees `data`.
+ * Since: 0.1
+ */
+int32_t s3dlio_get(const char *uri, const s3dlio_options *options, s3dlio_buffer **data, s3dlio_error **err);
+
+/**
+ * Stores an object, whole or not at all. `options` may be NULL.
+ * Since: 0.1
+ */
+int32_t s3dlio_put(const char *uri,
+                   const s3dlio_options *options,
+                   const void *data,
+                   size_t length,
+                   s3dlio_error **err);
+
+/**
+ * An object's facts; `strings` as for s3dlio_store_stat. `options` may be NULL. The key in `info` is
+ * relative to the container, for paths to the root folder.
+ * Since: 0.1
+ */
+int32_t s3dlio_stat(const char *uri,
+                    const s3dlio_options *options,
+                    s3dlio_object_info *info,
+                    size_t info_size,
+                    s3dlio_buffer **strings,
+                    s3dlio_error **err);
+
+/**
+ * Whether there is an object: 1 or 0. A failure is an error, never 0. `options` may be NULL.
+ * Since: 0.1
+ */
+int32_t s3dlio_exists(const char *uri, const s3dlio_options *options, int32_t *exists, s3dlio_error **err);
+
+/**
+ * Deletes an object. A missing one is success. `options` may be NULL.
+ * Since: 0.1
+ */
+int32_t s3dlio_delete(const char *uri, const s3dlio_options *options, s3dlio_error **err);
+
 #ifdef __cplusplus
 }
 #endif
-#endif
+
+#endif /* S3DLIO_H */

@@ -96,8 +96,9 @@ pub unsafe extern "C" fn s3dlio_status_doc(status: i32) -> *const c_char {
 }
 
 /// Waits until running calls and the clean-up of freed handles are done, at most `timeout_ms`
-/// milliseconds, and ends the library's threads. Optional: a program may simply exit. Readers, writers and listers
-/// from before return S3DLIO_ERR_SHUTDOWN afterwards; everything else starts the library afresh.
+/// milliseconds, and ends the library's threads. Optional: a program may simply exit. Readers,
+/// writers and listers from before return S3DLIO_ERR_SHUTDOWN afterwards; everything else starts the
+/// library afresh.
 /// Errors: TIMEOUT (work is still running; nothing changed), WOULD_DEADLOCK.
 /// Since: 0.1
 #[unsafe(no_mangle)]

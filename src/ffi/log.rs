@@ -20,8 +20,9 @@ use std::time::SystemTime;
 /// runs on any thread, the library's own included, and on several at once; it must return, must not
 /// throw or longjmp, and must not set the log. Library calls that would block are refused on the
 /// library's threads with S3DLIO_ERR_WOULD_DEADLOCK.
-pub type s3dlio_log_callback =
-    unsafe extern "C" fn(level: i32, target: *const c_char, message: *const c_char, user: *mut c_void);
+pub type s3dlio_log_callback = Option<
+    unsafe extern "C" fn(level: i32, target: *const c_char, message: *const c_char, user: *mut c_void),
+>;
 
 /// Writes log messages as lines to a duplicate of the file descriptor `fd`; -1 switches the log off.
 /// `level`: off, error, warn, info, debug or trace; NULL takes the option log.level. A line that
@@ -99,7 +100,7 @@ fn without_sigpipe(f: impl FnOnce()) {
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn s3dlio_log_set_callback(
-    callback: Option<s3dlio_log_callback>,
+    callback: s3dlio_log_callback,
     user: *mut c_void,
     level: *const c_char,
     err: *mut *mut s3dlio_error,
