@@ -37,6 +37,7 @@ SUITES = [
     Suite("rust-unit", "Rust", cargo("--lib")),
     Suite("rust-doc", "Rust", cargo("--doc"), quick=False),
     Suite("store-suite", "Rust", cargo("--test", "store_suite", "--", "--test-threads=4")),
+    Suite("julia", "Julia", ["tests/julia/run.sh"], quick=False),
 ]
 
 

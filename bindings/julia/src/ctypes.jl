@@ -1,0 +1,123 @@
+# The types and numbers of include/s3dlio.h, under their C names. `test/abi.jl` compares every one
+# with the header: names, fields, sizes and offsets.
+
+"The ABI that this package was written for: major in the upper 16 bits, minor in the lower."
+const S3DLIO_ABI_VERSION = 0x00010000
+
+const S3DLIO_OK = Int32(0)
+const S3DLIO_END = Int32(1)
+const S3DLIO_TIMEOUT = Int32(2)
+const S3DLIO_KIND_OBJECT = UInt32(0)
+const S3DLIO_KIND_PREFIX = UInt32(1)
+const S3DLIO_KIND_CONTAINER = UInt32(2)
+const S3DLIO_SEEK_SET = Int32(0)
+const S3DLIO_SEEK_CUR = Int32(1)
+const S3DLIO_SEEK_END = Int32(2)
+const S3DLIO_TO_END = typemax(UInt64)
+
+# Handles: only pointers to them exist.
+mutable struct s3dlio_error end
+mutable struct s3dlio_options end
+mutable struct s3dlio_store end
+mutable struct s3dlio_lister end
+mutable struct s3dlio_reader end
+mutable struct s3dlio_writer end
+mutable struct s3dlio_buffer end
+
+struct s3dlio_key_value
+    key::Cstring
+    value::Cstring
+end
+
+struct s3dlio_object_info
+    kind::UInt32
+    has_crc32c::UInt32
+    size::UInt64
+    last_modified_ns::Int64
+    crc32c::UInt32
+    reserved::UInt32
+    key::Cstring
+    uri::Cstring
+    etag::Cstring
+    content_type::Cstring
+    metadata::Ptr{s3dlio_key_value}
+    metadata_count::Csize_t
+end
+
+struct s3dlio_put_options
+    content_type::Cstring
+    metadata::Ptr{s3dlio_key_value}
+    metadata_count::Csize_t
+    if_match::Cstring
+    create_only::UInt32
+    reserved::UInt32
+end
+
+struct s3dlio_write_stats
+    bytes::UInt64
+    stored_bytes::UInt64
+    crc32c::UInt32
+    stored_crc32c::UInt32
+    parts::UInt32
+    finished::UInt32
+    etag::NTuple{256,UInt8}
+end
+
+struct s3dlio_capabilities
+    min_part_size::UInt64
+    max_part_size::UInt64
+    max_parts::UInt32
+    alignment::UInt32
+    conditional_put::UInt32
+    metadata::UInt32
+    literal_keys::UInt32
+    blocking_io::UInt32
+end
+
+struct s3dlio_option_info
+    key::Cstring
+    type::Cstring
+    default_value::Cstring
+    bounds::Cstring
+    env::Cstring
+    doc::Cstring
+end
+
+struct s3dlio_range
+    offset::UInt64
+    length::Csize_t
+    dst::Ptr{Cvoid}
+    bytes_read::Csize_t
+end
+
+struct s3dlio_get_result
+    data::Ptr{s3dlio_buffer}
+    error::Ptr{s3dlio_error}
+    status::Int32
+    reserved::UInt32
+end
+
+struct s3dlio_check
+    key::Cstring
+    offset::UInt64
+    length::UInt64
+    has_crc32c::UInt32
+    crc32c::UInt32
+    status::Int32
+    reserved::UInt32
+    error::Ptr{s3dlio_error}
+end
+
+struct s3dlio_stats
+    pool_idle_bytes::UInt64
+    pool_idle_buffers::UInt64
+    direct_fallbacks::UInt64
+    handles::UInt64
+end
+
+"A struct of zero bytes, as C's `= {0}`."
+function zeroed(::Type{T}) where {T}
+    value = Ref{T}()
+    ccall(:memset, Ptr{Cvoid}, (Ptr{Cvoid}, Cint, Csize_t), value, 0, sizeof(T))
+    return value[]
+end

@@ -1,0 +1,61 @@
+# The library as a whole.
+
+"The version of the loaded library, such as `v\"0.1.0\"`."
+version() = VersionNumber(text(s3dlio_version()))
+
+"The ABI version of the loaded library: major in the upper 16 bits, minor in the lower."
+abi_version() = s3dlio_abi_version()
+
+"Whether the library was built with `\"s3\"`, `\"azure\"`, `\"file\"`, `\"direct\"`, `\"memory\"` or `\"zstd\"`."
+has_feature(name::AbstractString) = s3dlio_has_feature(String(name)) == 1
+
+"""
+    S3dlio.shutdown(timeout_ms = 5000)
+
+Ends the library's threads, waiting for running transfers no longer than that. Optional: a program
+may simply exit. Afterwards every call fails with `ERR_SHUTDOWN`.
+"""
+function shutdown(timeout_ms::Integer = 5000)
+    timeout = cunsigned(timeout_ms, "the timeout")
+    check(err -> s3dlio_shutdown(timeout, err))
+    return nothing
+end
+
+"""
+    S3dlio.log_to_fd(fd, level = nothing)
+
+Writes log lines to a file descriptor; -1 ends it. The level is `"error"`, `"warn"`, `"info"`,
+`"debug"` or `"trace"`; `nothing` takes the option `log.level`.
+"""
+function log_to_fd(fd, level::Union{AbstractString,Nothing} = nothing)
+    number = fd isa RawFD ? reinterpret(Int32, fd) : Int32(fd)
+    wanted = level === nothing ? Cstring(C_NULL) : ctext(level, ERR_INVALID_ARGUMENT, "the level")
+    check(err -> s3dlio_log_to_fd(number, wanted, err))
+    return nothing
+end
+
+"Numbers of the process: a named tuple with the fields of `s3dlio_stats`, such as live `handles`."
+function get_stats()
+    c = checked((out, err) -> s3dlio_get_stats(out, sizeof(s3dlio_stats), err), s3dlio_stats)
+    return (pool_idle_bytes = Int64(c.pool_idle_bytes), pool_idle_buffers = Int(c.pool_idle_buffers),
+        direct_fallbacks = Int(c.direct_fallbacks), handles = Int(c.handles))
+end
+
+"""
+    crc32c(data, crc = 0x00000000) -> UInt32
+
+The CRC32C (Castagnoli) of text or of the bytes of an array; pass the value for what came before to
+go on. `crc32c("123456789") == 0xe3069283`.
+"""
+function crc32c(data::Data, crc::UInt32 = 0x00000000)
+    root, at, bytes = memory(data)
+    return GC.@preserve root s3dlio_crc32c(crc, at, bytes)
+end
+
+"""
+    S3dlio.crc32c_combine(first, second, second_length) -> UInt32
+
+The CRC32C of two pieces put together, from those of the pieces.
+"""
+crc32c_combine(first::UInt32, second::UInt32, second_length::Integer) =
+    s3dlio_crc32c_combine(first, second, cunsigned(second_length, "the length"))
