@@ -1,62 +1,104 @@
-//! Whole objects and ranges into memory.
+//! Whole objects and ranges into memory (SPEC G1).
 
+use super::range::{Pin, RangePlan, read_once, read_pinned, read_range};
+use super::tasks::{run_all, try_run_all};
 use crate::base::buffer::{Buffer, BufferPool, Window};
 use crate::error::{Code, Error, Result};
-use crate::store::{GetRequest, GetResult, Store, range_len};
+use crate::options;
+use crate::store::{GetResult, Store, range_len};
 
-/// The whole object in a pooled buffer.
+/// What the first request asks for where the size is unknown.
+const FIRST: usize = 2 << 20;
+
+/// The whole object in a pooled buffer. One request where it is small; a larger one comes in
+/// parallel ranges of the same ETag, `Changed` where it was replaced meanwhile.
 pub async fn get(store: &Store, key: &str) -> Result<Buffer> {
     get_range(store, key, 0, u64::MAX).await
 }
 
-/// `length` bytes from `offset` (fewer at the object's end; `u64::MAX`: to the end).
+/// `length` bytes from `offset`, fewer only at the object's end; `u64::MAX`: to the end. An offset
+/// past the end is `Range`.
 pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Result<Buffer> {
-    let context = |e: Error| e.with_context("get", store.root().join(key));
-    let meta = store.stat(key).await?;
+    let plan = RangePlan::new(store, store.options());
     let wanted = usize::try_from(length).unwrap_or(usize::MAX);
-    let wanted = range_len(offset, wanted, meta.size).map_err(context)?;
-    let (window, owner) = BufferPool::global().take(wanted)?.into_window();
-    let (window, _rest) = window.split_at(wanted);
-    drop(_rest);
-    let request = GetRequest { offset, if_match: meta.etag };
-    let got = store.get_into(key, request, window).await?;
-    if got.bytes != wanted {
-        return Err(context(Error::new(Code::Truncated, format!("{} of {wanted} bytes came", got.bytes))));
+    let first_len = match store.capabilities().blocking_io {
+        // Asking for the size costs next to nothing there.
+        true => range_len(offset, wanted, store.stat(key).await?.size)
+            .map_err(|e| e.with_context("get", store.root().join(key)))?,
+        false if length <= plan.threshold => wanted,
+        false => FIRST,
+    };
+    let (first, owner) = pooled(first_len)?;
+    let got = read_once(store, key, offset, first, None).await?;
+    let first = owner(got.bytes)?;
+    let total = range_len(offset, wanted, got.meta.size)?;
+    if total == got.bytes {
+        return compact(first);
     }
-    owner.reclaim(got.bytes).ok_or_else(|| context(Error::new(Code::Internal, "the buffer is still in use")))
+    let (window, owner) = pooled(total)?;
+    let (mut head, rest) = window.split_at(first.len());
+    head.copy_from_slice(&first);
+    let at = offset + first.len() as u64;
+    drop((first, head));
+    read_pinned(store, key, at, rest, &Pin::of(&got.meta), &plan).await?;
+    owner(total)
 }
 
 /// The whole object into `dst`; `BufferTooSmall` with the detail `required` where it does not fit.
 pub async fn get_into(store: &Store, key: &str, dst: Window) -> Result<GetResult> {
-    let meta = store.stat(key).await?;
-    if meta.size > dst.len() as u64 {
-        let message = format!("the object has {} bytes, the memory given {}", meta.size, dst.len());
-        return Err(Error::new(Code::BufferTooSmall, message)
-            .with_context("get", store.root().join(key))
-            .with_detail("required", meta.size));
-    }
-    store.get_into(key, GetRequest { offset: 0, if_match: meta.etag }, dst).await
+    read_range(store, key, 0, dst, true, &RangePlan::new(store, store.options())).await
 }
 
 /// `dst.len()` bytes from `offset`, fewer only at the object's end.
 pub async fn get_range_into(store: &Store, key: &str, offset: u64, dst: Window) -> Result<GetResult> {
-    store.get_into(key, GetRequest { offset, if_match: None }, dst).await
+    read_range(store, key, offset, dst, false, &RangePlan::new(store, store.options())).await
 }
 
-/// Many ranges of one object; how many bytes each gave, in order.
+/// Many ranges of one object in one call; how many bytes each gave, in order. All come from the
+/// same version of the object, else `Changed`.
 pub async fn get_ranges(store: &Store, key: &str, ranges: Vec<(u64, Window)>) -> Result<Vec<usize>> {
-    let mut bytes = Vec::with_capacity(ranges.len());
-    for (offset, dst) in ranges {
-        bytes.push(get_range_into(store, key, offset, dst).await?.bytes);
+    let plan = RangePlan::new(store, store.options());
+    let jobs = ranges.into_iter().map(|(offset, dst)| {
+        let (store, key) = (store.clone(), key.to_owned());
+        async move { read_range(&store, &key, offset, dst, false, &plan).await }
+    });
+    let limit = store.options().size(&options::TRANSFER_GET_MANY_CONCURRENCY);
+    let results = try_run_all(jobs, limit, store.capabilities().blocking_io).await?;
+    if let Some(first) = results.first().map(|got| Pin::of(&got.meta)) {
+        for got in &results {
+            first.check(&got.meta).map_err(|e| e.with_context("get", store.root().join(key)))?;
+        }
     }
-    Ok(bytes)
+    Ok(results.into_iter().map(|got| got.bytes).collect())
 }
 
-/// Many objects; one result each, in order.
+/// Many objects in one call, `transfer.get_many_concurrency` of them at once; one result each, in
+/// the order of `keys`.
 pub async fn get_many(store: &Store, keys: &[String]) -> Vec<Result<Buffer>> {
-    let mut results = Vec::with_capacity(keys.len());
-    for key in keys {
-        results.push(get(store, key).await);
+    let jobs = keys.iter().map(|key| {
+        let (store, key) = (store.clone(), key.clone());
+        async move { get(&store, &key).await }
+    });
+    let limit = store.options().size(&options::TRANSFER_GET_MANY_CONCURRENCY);
+    run_all(jobs, limit, store.capabilities().blocking_io).await
+}
+
+/// A window of `len` pooled bytes, and what gives the buffer back once the window is dropped.
+pub(super) fn pooled(len: usize) -> Result<(Window, impl FnOnce(usize) -> Result<Buffer>)> {
+    let (window, owner) = BufferPool::global().take(len)?.into_window();
+    let (window, _spare) = window.split_at(len);
+    let give_back = |len| {
+        owner.reclaim(len).ok_or_else(|| Error::new(Code::Internal, "a finished read still holds its memory"))
+    };
+    Ok((window, give_back))
+}
+
+/// Moves a small result out of a much larger buffer, so that many results do not hold many of them.
+fn compact(buffer: Buffer) -> Result<Buffer> {
+    if buffer.len() >= buffer.capacity() / 2 {
+        return Ok(buffer);
     }
-    results
+    let mut small = BufferPool::global().take(buffer.len())?;
+    small.extend_from_slice(&buffer);
+    Ok(small)
 }

@@ -3,11 +3,17 @@
 //! Everything here works on any [`Store`](crate::store::Store), and is async: callers that block go
 //! through [`runtime::block_on`](crate::runtime::block_on).
 
+mod codec;
 mod delete;
 mod get;
 mod list;
+mod parts;
 mod put;
+mod range;
 mod reader;
+mod sink;
+mod source;
+mod tasks;
 mod validate;
 mod writer;
 

@@ -1,22 +1,48 @@
 //! Storing an object whose bytes are in memory.
 
 use super::WriteStats;
+use super::sink::Sink;
 use crate::base::checksum::Crc32c;
 use crate::error::Result;
-use crate::store::{PutOptions, Store};
+use crate::options;
+use crate::store::{PutOptions, Store, check_put_options};
 use bytes::Bytes;
 
-/// Stores `data` whole or not at all: one request, or parts when it is large.
+/// Stores `data` whole or not at all: one request, or parallel parts where it is larger than two
+/// parts. `data` may be lent: no piece of it is kept after the call.
 pub async fn put(store: &Store, key: &str, data: Bytes, options: &PutOptions) -> Result<WriteStats> {
-    let crc = Crc32c::of(&data);
-    let result = store.put(key, data, options).await?;
-    Ok(WriteStats {
+    let context = |e: crate::Error| e.with_context("put", store.root().join(key));
+    check_put_options(options).map_err(context)?;
+    let single = store.options().number(&options::TRANSFER_PART_SIZE).saturating_mul(2);
+    if store.capabilities().blocking_io || data.len() as u64 <= single {
+        let crc = Crc32c::of(&data);
+        let result = store.put(key, data, options).await.map_err(context)?;
+        return Ok(stats(crc, 1, result.etag));
+    }
+    let mut sink = Sink::new(store, key, store.options(), options);
+    let outcome = match sink.write_owned(data, true).await {
+        Ok(()) => sink.finish().await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(result) => Ok(stats(sink.crc(), sink.requests(), result.etag)),
+        Err(error) => {
+            if let Err(second) = sink.abort().await {
+                tracing::warn!(error = %second, uri = %store.root().join(key), "a failed upload could not be removed");
+            }
+            Err(context(error))
+        }
+    }
+}
+
+fn stats(crc: Crc32c, parts: u32, etag: Option<String>) -> WriteStats {
+    WriteStats {
         bytes: crc.covered(),
         stored_bytes: crc.covered(),
         crc32c: crc.value(),
         stored_crc32c: crc.value(),
-        parts: 1,
+        parts,
         finished: true,
-        etag: result.etag,
-    })
+        etag,
+    }
 }

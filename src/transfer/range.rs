@@ -1,0 +1,180 @@
+//! One piece of an object into memory: a single request, or parallel ones pinned to one ETag.
+
+use super::tasks::try_run_all;
+use crate::base::buffer::Window;
+use crate::error::{Code, Error, Result};
+use crate::options::{self, Resolved};
+use crate::store::{GetRequest, GetResult, ObjectMeta, Store, range_len};
+
+const MIB: u64 = 1 << 20;
+
+/// How to split a get into ranges.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RangePlan {
+    /// More bytes than this are split.
+    pub(super) threshold: u64,
+    /// Bytes per range; 0 chooses.
+    size: u64,
+    /// Ranges in flight; 0 chooses.
+    concurrency: usize,
+    /// Requests run on the caller's thread, and splitting brings nothing.
+    inline: bool,
+    /// Ranges start at multiples of this where they can.
+    alignment: u64,
+}
+
+impl RangePlan {
+    pub(super) fn new(store: &Store, options: &Resolved) -> RangePlan {
+        let capabilities = store.capabilities();
+        RangePlan {
+            threshold: options.number(&options::TRANSFER_RANGE_THRESHOLD),
+            size: options.number(&options::TRANSFER_RANGE_SIZE),
+            concurrency: options.size(&options::TRANSFER_RANGE_CONCURRENCY),
+            inline: capabilities.blocking_io,
+            alignment: capabilities.alignment.max(1) as u64,
+        }
+    }
+
+    /// Whether `bytes` go in one request.
+    pub(super) fn is_single(&self, bytes: u64) -> bool {
+        self.inline || bytes <= self.threshold
+    }
+
+    /// Bytes per range of a transfer of `bytes`.
+    pub(super) fn range_size(&self, bytes: u64) -> usize {
+        let size = match self.size {
+            0 if bytes < 256 * MIB => 8 * MIB,
+            0 if bytes < 4096 * MIB => 16 * MIB,
+            0 => 32 * MIB,
+            size => size,
+        };
+        usize::try_from(size.next_multiple_of(self.alignment)).unwrap_or(usize::MAX)
+    }
+
+    /// Ranges in flight for a transfer of `bytes`.
+    pub(super) fn in_flight(&self, bytes: u64) -> usize {
+        match self.concurrency {
+            0 if bytes < 64 * MIB => 4,
+            0 if bytes < 512 * MIB => 8,
+            0 => 16,
+            concurrency => concurrency,
+        }
+    }
+}
+
+/// The object that a read belongs to: every answer must come from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pin {
+    pub(super) etag: Option<String>,
+    pub(super) size: u64,
+}
+
+impl Pin {
+    pub(super) fn of(meta: &ObjectMeta) -> Pin {
+        Pin { etag: meta.etag.clone(), size: meta.size }
+    }
+
+    /// `Changed` where `meta` is not the pinned object's.
+    pub(super) fn check(&self, meta: &ObjectMeta) -> Result<()> {
+        let other_etag = self.etag.is_some() && meta.etag.is_some() && self.etag != meta.etag;
+        if meta.size == self.size && !other_etag {
+            return Ok(());
+        }
+        Err(Error::new(Code::Changed, "the object was replaced while it was being read")
+            .with_hint("read it again from the start"))
+    }
+}
+
+/// One request for exactly `min(dst.len(), size - offset)` bytes. An empty `dst` asks for the facts.
+pub(super) async fn read_once(
+    store: &Store,
+    key: &str,
+    offset: u64,
+    dst: Window,
+    pin: Option<&Pin>,
+) -> Result<GetResult> {
+    let context = |e: Error| e.with_context("get", store.root().join(key));
+    let wanted = dst.len();
+    let got = match wanted {
+        0 => GetResult { bytes: 0, meta: store.stat(key).await? },
+        _ => {
+            let if_match = pin.and_then(|pin| pin.etag.clone());
+            store.get_into(key, GetRequest { offset, if_match }, dst).await?
+        }
+    };
+    if let Some(pin) = pin {
+        pin.check(&got.meta).map_err(context)?;
+    }
+    let expected = range_len(offset, wanted, got.meta.size).map_err(context)?;
+    if got.bytes != expected {
+        let message = format!("{} bytes came from offset {offset}, but {expected} were expected", got.bytes);
+        return Err(context(Error::new(Code::Truncated, message)));
+    }
+    Ok(got)
+}
+
+/// Fills the whole of `dst`, which must lie within the pinned object, by parallel requests.
+pub(super) async fn read_pinned(
+    store: &Store,
+    key: &str,
+    offset: u64,
+    dst: Window,
+    pin: &Pin,
+    plan: &RangePlan,
+) -> Result<()> {
+    let bytes = dst.len() as u64;
+    if bytes == 0 {
+        return Ok(());
+    }
+    if plan.is_single(bytes) {
+        return read_once(store, key, offset, dst, Some(pin)).await.map(drop);
+    }
+    let jobs = split(offset, dst, plan.range_size(bytes)).into_iter().map(|(at, piece)| {
+        let (store, key, pin) = (store.clone(), key.to_owned(), pin.clone());
+        async move { read_once(&store, &key, at, piece, Some(&pin)).await.map(drop) }
+    });
+    try_run_all(jobs, plan.in_flight(bytes), plan.inline).await.map(drop)
+}
+
+/// Fills `dst` from `offset`, fewer bytes only at the object's end; the first request tells ETag
+/// and size, the others follow it. With `whole`, an object that does not fit is `BufferTooSmall`.
+pub(super) async fn read_range(
+    store: &Store,
+    key: &str,
+    offset: u64,
+    dst: Window,
+    whole: bool,
+    plan: &RangePlan,
+) -> Result<GetResult> {
+    let wanted = dst.len();
+    let first_len = if plan.is_single(wanted as u64) { wanted } else { plan.range_size(wanted as u64) };
+    let (first, rest) = dst.split_at(first_len);
+    let first_len = first.len();
+    let got = read_once(store, key, offset, first, None).await?;
+    if whole && got.meta.size > wanted as u64 {
+        let message = format!("the object has {} bytes, but memory for {wanted} was given", got.meta.size);
+        return Err(Error::new(Code::BufferTooSmall, message)
+            .with_context("get", store.root().join(key))
+            .with_detail("required", got.meta.size));
+    }
+    let total = range_len(offset, wanted, got.meta.size)?;
+    if total > first_len {
+        let (rest, _beyond) = rest.split_at(total - first_len);
+        let pin = Pin::of(&got.meta);
+        read_pinned(store, key, offset + first_len as u64, rest, &pin, plan).await?;
+    }
+    Ok(GetResult { bytes: total, meta: got.meta })
+}
+
+/// Cuts a window into pieces of `size` bytes with their offsets in the object.
+fn split(offset: u64, dst: Window, size: usize) -> Vec<(u64, Window)> {
+    let mut pieces = Vec::with_capacity(dst.len().div_ceil(size));
+    let (mut at, mut rest) = (offset, dst);
+    while !rest.is_empty() {
+        let (piece, more) = rest.split_at(size);
+        let len = piece.len() as u64;
+        pieces.push((at, piece));
+        (at, rest) = (at + len, more);
+    }
+    pieces
+}

@@ -1,0 +1,387 @@
+//! Stored bytes into one object: a single put where they fit in one part, else parts that upload
+//! in the background. What is not finished is aborted, also by dropping.
+
+use super::parts::PartSizes;
+use super::tasks::Task;
+use crate::base::buffer::{Buffer, BufferPool, lend};
+use crate::base::checksum::Crc32c;
+use crate::error::{Code, Error, Result};
+use crate::options::{self, Resolved};
+use crate::runtime::{self, Era};
+use crate::store::{Part, PutOptions, PutResult, Store, Upload, UploadTotal};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a first part starts with, so that many writers of small objects stay small.
+const FIRST_ROOM: usize = 256 << 10;
+
+pub(super) struct Sink {
+    store: Store,
+    key: String,
+    put: PutOptions,
+    sizes: PartSizes,
+    inline: bool,
+    in_flight: usize,
+    era: Era,
+    current: Current,
+    /// Of the next part.
+    number: u32,
+    /// Of everything that was handed to the store, in order.
+    sent: Crc32c,
+    requests: u32,
+    pending: Pending,
+}
+
+/// What cleaning up needs.
+#[derive(Default)]
+struct Pending {
+    upload: Slot,
+    parts: FuturesUnordered<Task<()>>,
+}
+
+#[derive(Default)]
+enum Slot {
+    #[default]
+    None,
+    Coming(Task<Arc<dyn Upload>>),
+    Open(Arc<dyn Upload>),
+}
+
+/// The part that is being filled.
+enum Current {
+    Empty,
+    Filling {
+        buffer: Buffer,
+        target: usize,
+        crc: Crc32c,
+    },
+    /// A whole part that came as one piece; kept back because the object may end with it.
+    Held {
+        data: Bytes,
+        crc: Crc32c,
+    },
+}
+
+impl Sink {
+    pub(super) fn new(store: &Store, key: &str, options: &Resolved, put: &PutOptions) -> Sink {
+        let capabilities = store.capabilities();
+        Sink {
+            store: store.clone(),
+            key: key.to_owned(),
+            put: put.clone(),
+            sizes: PartSizes::new(options.number(&options::TRANSFER_PART_SIZE), &capabilities),
+            inline: capabilities.blocking_io,
+            in_flight: options.size(&options::TRANSFER_PARTS_IN_FLIGHT).max(1),
+            era: Era::now(),
+            current: Current::Empty,
+            number: 0,
+            sent: Crc32c::new(),
+            requests: 0,
+            pending: Pending::default(),
+        }
+    }
+
+    /// Of everything that came in.
+    pub(super) fn crc(&self) -> Crc32c {
+        match &self.current {
+            Current::Empty => self.sent,
+            Current::Filling { crc, .. } | Current::Held { crc, .. } => self.sent.combine(*crc),
+        }
+    }
+
+    /// How many requests carried data.
+    pub(super) fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Makes room for at least `min` (at least 1) bytes in one piece: [`Sink::room`].
+    pub(super) async fn make_room(&mut self, min: usize) -> Result<()> {
+        let min = min.max(1);
+        match &mut self.current {
+            Current::Empty => {}
+            Current::Held { .. } => self.ship().await?,
+            Current::Filling { buffer, target, .. } => {
+                if buffer.len() == *target
+                    || *target - buffer.len() < min && self.sizes.may_be_followed(buffer.len())
+                {
+                    self.ship().await?;
+                } else {
+                    *target = (*target).max(self.sizes.round_up(buffer.len().saturating_add(min))?);
+                    grow(buffer, min, *target)?;
+                }
+            }
+        }
+        if let Current::Empty = self.current {
+            let target = self.sizes.of(self.number)?.max(self.sizes.round_up(min)?);
+            let first = if self.number == 0 { FIRST_ROOM.max(min).min(target) } else { target };
+            let buffer = BufferPool::global().take(first)?;
+            self.current = Current::Filling { buffer, target, crc: Crc32c::new() };
+        }
+        Ok(())
+    }
+
+    /// The free rest of the current part; fill its start, then [`Sink::advance`].
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        match &mut self.current {
+            Current::Filling { buffer, target, .. } => {
+                let (start, end) = (buffer.len(), (*target).min(buffer.capacity()));
+                &mut buffer.spare_mut()[start..end]
+            }
+            _ => &mut [],
+        }
+    }
+
+    /// Takes the first `n` bytes of [`Sink::room`] in.
+    pub(super) fn advance(&mut self, n: usize) {
+        if let Current::Filling { buffer, crc, .. } = &mut self.current {
+            let start = buffer.len();
+            buffer.set_len(start + n);
+            crc.update(&buffer[start..]);
+        }
+    }
+
+    /// Takes `data` in by copying it; whole parts go to a store that blocks without the copy.
+    pub(super) async fn write(&mut self, mut data: &[u8]) -> Result<()> {
+        while !data.is_empty() {
+            let size = self.sizes.of(self.number)?;
+            if self.inline && self.is_at_boundary() && data.len() >= size {
+                let (part, rest) = data.split_at(size);
+                self.ship().await?;
+                self.open_upload().await?;
+                self.put_borrowed(part)?;
+                data = rest;
+                continue;
+            }
+            self.make_room(1).await?;
+            let room = self.room();
+            let n = room.len().min(data.len());
+            room[..n].copy_from_slice(&data[..n]);
+            self.advance(n);
+            data = &data[n..];
+        }
+        self.check_parts()
+    }
+
+    /// Takes `data` in; whole parts are slices of it, kept until they are uploaded. The `last` data
+    /// of an object ends in a slice, too; else its rest is copied.
+    pub(super) async fn write_owned(&mut self, mut data: Bytes, last: bool) -> Result<()> {
+        while !data.is_empty() {
+            if self.is_at_boundary() && (last || data.len() >= self.sizes.of(self.number)?) {
+                self.ship().await?;
+                let size = self.sizes.of(self.number)?; // shipping may have made it grow
+                if last || data.len() >= size {
+                    let part = data.split_to(size.min(data.len()));
+                    let crc = Crc32c::of(&part);
+                    self.current = Current::Held { data: part, crc };
+                    if self.number > 0 {
+                        self.ship().await?;
+                    }
+                    continue;
+                }
+            }
+            self.make_room(1).await?;
+            let n = self.room().len().min(data.len());
+            let head = data.split_to(n);
+            self.room()[..n].copy_from_slice(&head);
+            self.advance(n);
+        }
+        self.check_parts()
+    }
+
+    /// Publishes the object.
+    pub(super) async fn finish(&mut self) -> Result<PutResult> {
+        self.era.check()?;
+        if self.number == 0 {
+            let data = match std::mem::replace(&mut self.current, Current::Empty) {
+                Current::Empty => Bytes::new(),
+                Current::Filling { buffer, crc, .. } => {
+                    self.sent = crc;
+                    buffer.into_bytes()
+                }
+                Current::Held { data, crc } => {
+                    self.sent = crc;
+                    data
+                }
+            };
+            self.requests += 1;
+            return self.store.put(&self.key, data, &self.put).await;
+        }
+        self.ship().await?;
+        while let Some(part) = self.pending.parts.next().await {
+            part?;
+        }
+        let Slot::Open(upload) = &self.pending.upload else {
+            return Err(Error::new(Code::Internal, "parts were sent without an upload"));
+        };
+        let result = upload.complete(self.number, UploadTotal { crc32c: self.sent }).await?;
+        self.pending.upload = Slot::None;
+        Ok(result)
+    }
+
+    /// Removes everything that was stored, once the parts in flight have ended. May be called
+    /// again after it failed.
+    pub(super) async fn abort(&mut self) -> Result<()> {
+        self.era.check()?;
+        self.current = Current::Empty;
+        self.pending.abort().await
+    }
+
+    /// Whether whole parts may follow without being copied into the current one.
+    fn is_at_boundary(&self) -> bool {
+        match &self.current {
+            Current::Empty | Current::Held { .. } => true,
+            Current::Filling { buffer, target, .. } => buffer.len() == *target || buffer.is_empty(),
+        }
+    }
+
+    /// Hands the current part, if there is any, to the store.
+    async fn ship(&mut self) -> Result<()> {
+        if let Current::Filling { buffer, .. } = &self.current
+            && buffer.is_empty()
+        {
+            self.current = Current::Empty;
+        }
+        if let Current::Empty = self.current {
+            return Ok(());
+        }
+        self.open_upload().await?;
+        let (data, crc32c) = match std::mem::replace(&mut self.current, Current::Empty) {
+            Current::Empty => return Ok(()),
+            Current::Filling { buffer, crc, .. } => (buffer.into_bytes(), crc),
+            Current::Held { data, crc } => (data, crc),
+        };
+        let part = Part { number: self.number, offset: self.sent.covered(), data, crc32c };
+        let upload = self.upload()?;
+        self.count(crc32c);
+        if self.inline {
+            return upload.put_part(part).await;
+        }
+        while self.pending.parts.len() >= self.in_flight {
+            if let Some(done) = self.pending.parts.next().await {
+                done?;
+            }
+        }
+        self.pending.parts.push(Task::spawn(async move { upload.put_part(part).await })?);
+        self.check_parts()
+    }
+
+    /// The first error of the parts that have ended.
+    pub(super) fn check_parts(&mut self) -> Result<()> {
+        while !self.pending.parts.is_empty() {
+            match self.pending.parts.next().now_or_never() {
+                Some(Some(done)) => done?,
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Sink::ship`], of memory that is only borrowed: for stores that block.
+    fn put_borrowed(&mut self, data: &[u8]) -> Result<()> {
+        let upload = self.upload()?;
+        let crc32c = Crc32c::of(data);
+        let (number, offset) = (self.number, self.sent.covered());
+        self.count(crc32c);
+        let outcome =
+            lend(data, |data| upload.put_part(Part { number, offset, data, crc32c }).now_or_never());
+        outcome.unwrap_or_else(|| {
+            Err(Error::new(Code::Internal, "a store that says it blocks did not, and kept borrowed memory"))
+        })
+    }
+
+    fn count(&mut self, part: Crc32c) {
+        self.number += 1;
+        self.requests += 1;
+        self.sent = self.sent.combine(part);
+    }
+
+    fn upload(&self) -> Result<Arc<dyn Upload>> {
+        match &self.pending.upload {
+            Slot::Open(upload) => Ok(upload.clone()),
+            _ => Err(Error::new(Code::Internal, "the upload is not open")),
+        }
+    }
+
+    /// Opens the upload, in a task: one that was cancelled would leave an upload nobody knows of.
+    async fn open_upload(&mut self) -> Result<()> {
+        self.era.check()?;
+        if let Slot::None = self.pending.upload {
+            let (store, key, put) = (self.store.clone(), self.key.clone(), self.put.clone());
+            if self.inline {
+                self.pending.upload = Slot::Open(store.create_upload(&key, &put).await?);
+            } else {
+                let task = Task::spawn(async move { store.create_upload(&key, &put).await })?;
+                self.pending.upload = Slot::Coming(task);
+            }
+        }
+        if let Slot::Coming(task) = &mut self.pending.upload {
+            let opened = task.await;
+            self.pending.upload = Slot::None;
+            self.pending.upload = Slot::Open(opened?);
+        }
+        Ok(())
+    }
+}
+
+impl Pending {
+    fn is_nothing(&self) -> bool {
+        matches!(self.upload, Slot::None) && self.parts.is_empty()
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        // A part that is still on its way could arrive after the abort and stay for ever.
+        while let Some(part) = self.parts.next().await {
+            drop(part);
+        }
+        if let Slot::Coming(task) = &mut self.upload {
+            let opened = task.await;
+            self.upload = opened.map_or(Slot::None, Slot::Open);
+        }
+        if let Slot::Open(upload) = &self.upload {
+            upload.abort().await?;
+        }
+        self.upload = Slot::None;
+        Ok(())
+    }
+}
+
+/// Enlarges a buffer so that `min` more bytes fit, up to `target`.
+fn grow(buffer: &mut Buffer, min: usize, target: usize) -> Result<()> {
+    if buffer.capacity().min(target) - buffer.len() >= min {
+        return Ok(());
+    }
+    let mut larger = BufferPool::global().take(target)?;
+    larger.extend_from_slice(buffer);
+    *buffer = larger;
+    Ok(())
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_nothing() {
+            return;
+        }
+        if self.era.check().is_err_and(|error| error.code() == Code::Forked) {
+            std::mem::forget(pending); // it is the parent's
+            return;
+        }
+        let uri = self.store.root().join(&self.key);
+        let mut pending = pending;
+        runtime::spawn_background(async move {
+            if let Err(error) = pending.abort().await {
+                tracing::warn!(%error, %uri, "an unfinished upload could not be removed");
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (parts, flying) = (self.number, self.pending.parts.len());
+        write!(f, "Sink({}, {parts} parts, {flying} in flight)", self.store.root().join(&self.key))
+    }
+}
