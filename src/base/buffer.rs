@@ -227,7 +227,7 @@ impl BufferPool {
 
     /// An empty buffer with room for `capacity` bytes: an idle one of at most twice the size, else new.
     pub fn take(&self, capacity: usize) -> Result<Buffer> {
-        let wanted = capacity.next_multiple_of(ALIGNMENT);
+        let wanted = capacity.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
         let mut idle = lock(&self.0.idle);
         let fitting = idle.iter().enumerate().filter(|(_, block)| {
             let size = block.layout.size();

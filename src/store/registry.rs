@@ -16,6 +16,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// A backend that the registry does not know: for embedding programs and tests.
+    pub fn from_backend(backend: StoreRef, options: &Options) -> Result<Store> {
+        Ok(Store { backend, options: Arc::new(options.resolve()?) })
+    }
+
     /// The options in force.
     pub fn options(&self) -> &Resolved {
         &self.options
