@@ -94,25 +94,39 @@ fn w2_a_panic_in_a_part_is_an_error_and_publishes_nothing() {
     assert_nothing_is_left(&store, &log);
 }
 
-/// Brings a writer into each state that is not finished.
-fn states() -> Vec<(&'static str, fn(&mut Writer))> {
+/// Starts a large write that has to wait for its upload, and drops the future there.
+fn cancel_a_write(writer: &mut Writer, log: &Log) {
+    let gate = Arc::new(Semaphore::new(0));
+    let wait = gate.clone();
+    log.script(move |r| match r {
+        Request::Create => Answer::Wait(wait.clone()),
+        _ => Answer::Serve,
+    });
+    let data = noise(2 * PART, 4);
+    run(async {
+        let mut writing = Box::pin(writer.write(&data));
+        assert!(futures_util::poll!(writing.as_mut()).is_pending());
+    });
+    eventually("the upload is being created", || log.count(|r| *r == Request::Create) == 1);
+    gate.add_permits(1);
+}
+
+/// Brings a writer into a state.
+type Bring = fn(&mut Writer, &Log);
+
+/// Every state that is not finished.
+fn states() -> Vec<(&'static str, Bring)> {
     vec![
-        ("open", |_| {}),
-        ("written a little", |w| run(w.write(b"abc")).unwrap()),
-        ("reserved", |w| drop(run(w.reserve(10)).unwrap())),
-        ("one full part", |w| run(w.write(&noise(PART, 4))).unwrap()),
-        ("parts under way", |w| run(w.write(&noise(3 * PART + 7, 4))).unwrap()),
-        ("failed", |w| {
+        ("open", |_, _| {}),
+        ("written a little", |w, _| run(w.write(b"abc")).unwrap()),
+        ("reserved", |w, _| assert!(!run(w.reserve(10)).unwrap().is_empty())),
+        ("one full part", |w, _| run(w.write(&noise(PART, 4))).unwrap()),
+        ("parts under way", |w, _| run(w.write(&noise(3 * PART + 7, 4))).unwrap()),
+        ("failed", |w, _| {
             run(w.write(&noise(2 * PART + 7, 4))).unwrap();
-            run(w.reserve(usize::MAX - 10)).map(drop).unwrap_err();
+            run(w.reserve(usize::MAX - 10)).map(|_| ()).unwrap_err();
         }),
-        ("cancelled", |w| {
-            let data = noise(9 * PART, 4);
-            run(async {
-                let mut writing = Box::pin(w.write(&data));
-                assert!(futures_util::poll!(writing.as_mut()).is_pending());
-            });
-        }),
+        ("cancelled", cancel_a_write),
     ]
 }
 
@@ -127,7 +141,7 @@ fn w3_abort_in_every_state_leaves_nothing() {
             }
             let options = options.resolve().unwrap();
             let mut writer = run(Writer::open(&store, "k", &options, &PutOptions::default())).unwrap();
-            bring(&mut writer);
+            bring(&mut writer, &log);
             run(writer.abort()).unwrap();
             run(writer.abort()).unwrap();
             assert_eq!(run(writer.write(b"x")).unwrap_err().code(), Code::InvalidState, "{name}");
@@ -146,7 +160,7 @@ fn w3_drop_in_every_state_leaves_nothing_and_does_no_io_on_this_thread() {
                 continue; // its calls cannot be cancelled: they never wait
             }
             let mut writer = open(&store);
-            bring(&mut writer);
+            bring(&mut writer, &log);
             drop(writer);
             eventually(name, || log.open_uploads() == 0);
             let here = std::thread::current().id();
@@ -201,11 +215,7 @@ fn w3_an_upload_that_opens_while_the_writer_is_dropped_is_aborted() {
 fn w3_a_cancelled_call_fails_the_writer() {
     let (store, log) = remote(&[]);
     let mut writer = open(&store);
-    let data = noise(2 * PART, 7);
-    run(async {
-        let mut writing = Box::pin(writer.write(&data));
-        assert!(futures_util::poll!(writing.as_mut()).is_pending());
-    });
+    cancel_a_write(&mut writer, &log);
     assert_eq!(run(writer.write(b"x")).unwrap_err().code(), Code::Cancelled);
     assert_eq!(run(writer.finish()).unwrap_err().code(), Code::Cancelled);
     assert_nothing_is_left(&store, &log);
