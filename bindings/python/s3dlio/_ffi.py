@@ -1,0 +1,312 @@
+"""The C interface as tables: what include/s3dlio.h declares, in ctypes.
+
+Nothing is loaded here, and names are those of C. `tests/python/test_signatures.py` compares every
+function, struct and constant with the header, so a difference cannot go unnoticed.
+"""
+
+from ctypes import CFUNCTYPE, POINTER as P, Structure
+from ctypes import c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+
+i32, i64, u32, u64, size_t, text, memory = (
+    c_int32, c_int64, c_uint32, c_uint64, c_size_t, c_char_p, c_void_p,
+)
+
+# ---- constants
+
+S3DLIO_ABI_VERSION = 0x00010000
+
+S3DLIO_OK = 0
+S3DLIO_END = 1
+S3DLIO_TIMEOUT = 2
+
+S3DLIO_KIND_OBJECT = 0
+S3DLIO_KIND_PREFIX = 1
+S3DLIO_KIND_CONTAINER = 2
+
+S3DLIO_SEEK_SET = 0
+S3DLIO_SEEK_CUR = 1
+S3DLIO_SEEK_END = 2
+
+S3DLIO_TO_END = 2**64 - 1
+
+#: Every negative status with its name: `S3DLIO_ERR_<NAME>` in the header.
+ERRORS = {
+    -1: "invalid_argument",
+    -2: "bad_handle",
+    -3: "internal",
+    -4: "poisoned",
+    -5: "invalid_state",
+    -6: "forked",
+    -7: "shutdown",
+    -8: "would_deadlock",
+    -9: "unsupported",
+    -10: "cancelled",
+    -11: "invalid_uri",
+    -12: "invalid_key",
+    -13: "unknown_option",
+    -14: "invalid_option",
+    -20: "not_found",
+    -21: "container_not_found",
+    -22: "already_exists",
+    -23: "precondition_failed",
+    -24: "changed",
+    -25: "not_empty",
+    -26: "range",
+    -27: "buffer_too_small",
+    -30: "permission_denied",
+    -31: "unauthenticated",
+    -40: "dns",
+    -41: "connection",
+    -42: "tls",
+    -43: "timeout",
+    -44: "unavailable",
+    -45: "server",
+    -46: "protocol",
+    -47: "unknown_outcome",
+    -50: "io",
+    -51: "no_space",
+    -52: "out_of_memory",
+    -60: "checksum_mismatch",
+    -61: "truncated",
+    -62: "corrupt",
+}
+
+# ---- handles: opaque, so that ctypes refuses a handle of another type
+
+
+class s3dlio_error(Structure):
+    pass
+
+
+class s3dlio_options(Structure):
+    pass
+
+
+class s3dlio_store(Structure):
+    pass
+
+
+class s3dlio_lister(Structure):
+    pass
+
+
+class s3dlio_reader(Structure):
+    pass
+
+
+class s3dlio_writer(Structure):
+    pass
+
+
+class s3dlio_buffer(Structure):
+    pass
+
+
+error, options, store, lister, reader, writer, buffer = (
+    P(s3dlio_error), P(s3dlio_options), P(s3dlio_store), P(s3dlio_lister),
+    P(s3dlio_reader), P(s3dlio_writer), P(s3dlio_buffer),
+)
+
+# ---- structs
+
+
+class s3dlio_key_value(Structure):
+    _fields_ = [("key", text), ("value", text)]
+
+
+class s3dlio_object_info(Structure):
+    _fields_ = [
+        ("kind", u32),
+        ("has_crc32c", u32),
+        ("size", u64),
+        ("last_modified_ns", i64),
+        ("crc32c", u32),
+        ("reserved", u32),
+        ("key", text),
+        ("uri", text),
+        ("etag", text),
+        ("content_type", text),
+        ("metadata", P(s3dlio_key_value)),
+        ("metadata_count", size_t),
+    ]
+
+
+class s3dlio_put_options(Structure):
+    _fields_ = [
+        ("content_type", text),
+        ("metadata", P(s3dlio_key_value)),
+        ("metadata_count", size_t),
+        ("if_match", text),
+        ("create_only", u32),
+        ("reserved", u32),
+    ]
+
+
+class s3dlio_write_stats(Structure):
+    _fields_ = [
+        ("bytes", u64),
+        ("stored_bytes", u64),
+        ("crc32c", u32),
+        ("stored_crc32c", u32),
+        ("parts", u32),
+        ("finished", u32),
+        ("etag", c_char * 256),
+    ]
+
+
+class s3dlio_capabilities(Structure):
+    _fields_ = [
+        ("min_part_size", u64),
+        ("max_part_size", u64),
+        ("max_parts", u32),
+        ("alignment", u32),
+        ("conditional_put", u32),
+        ("metadata", u32),
+        ("literal_keys", u32),
+        ("blocking_io", u32),
+    ]
+
+
+class s3dlio_option_info(Structure):
+    _fields_ = [
+        ("key", text),
+        ("type", text),
+        ("default_value", text),
+        ("bounds", text),
+        ("env", text),
+        ("doc", text),
+    ]
+
+
+class s3dlio_range(Structure):
+    _fields_ = [("offset", u64), ("length", size_t), ("dst", memory), ("bytes_read", size_t)]
+
+
+class s3dlio_get_result(Structure):
+    _fields_ = [("data", buffer), ("error", error), ("status", i32), ("reserved", u32)]
+
+
+class s3dlio_check(Structure):
+    _fields_ = [
+        ("key", text),
+        ("offset", u64),
+        ("length", u64),
+        ("has_crc32c", u32),
+        ("crc32c", u32),
+        ("status", i32),
+        ("reserved", u32),
+        ("error", error),
+    ]
+
+
+class s3dlio_stats(Structure):
+    _fields_ = [
+        ("pool_idle_bytes", u64),
+        ("pool_idle_buffers", u64),
+        ("direct_fallbacks", u64),
+        ("handles", u64),
+    ]
+
+
+s3dlio_log_callback = CFUNCTYPE(None, i32, text, text, memory)
+
+# ---- functions: name -> (result, arguments)
+
+_err = P(error)
+_info = P(s3dlio_object_info)
+_put = P(s3dlio_put_options)
+_written = P(s3dlio_write_stats)
+
+FUNCTIONS = {
+    # library
+    "s3dlio_abi_version": (u32, ()),
+    "s3dlio_version": (text, ()),
+    "s3dlio_has_feature": (i32, (text,)),
+    "s3dlio_status_name": (text, (i32,)),
+    "s3dlio_status_doc": (text, (i32,)),
+    "s3dlio_shutdown": (i32, (u64, _err)),
+    "s3dlio_log_to_fd": (i32, (i32, text, _err)),
+    "s3dlio_log_set_callback": (i32, (s3dlio_log_callback, memory, text, _err)),
+    "s3dlio_crc32c": (u32, (u32, memory, size_t)),
+    "s3dlio_crc32c_combine": (u32, (u32, u32, u64)),
+    "s3dlio_get_stats": (i32, (P(s3dlio_stats), size_t, _err)),
+    # error
+    "s3dlio_error_code": (i32, (error,)),
+    "s3dlio_error_message": (text, (error,)),
+    "s3dlio_error_retryable": (i32, (error,)),
+    "s3dlio_error_http_status": (i32, (error,)),
+    "s3dlio_error_os_errno": (i32, (error,)),
+    "s3dlio_error_detail_count": (size_t, (error,)),
+    "s3dlio_error_detail_at": (i32, (error, size_t, P(text), P(text))),
+    "s3dlio_error_detail": (text, (error, text)),
+    "s3dlio_error_free": (None, (error,)),
+    # options
+    "s3dlio_options_new": (i32, (P(options), _err)),
+    "s3dlio_options_set": (i32, (options, text, text, _err)),
+    "s3dlio_options_set_u64": (i32, (options, text, u64, _err)),
+    "s3dlio_options_get": (i32, (options, text, P(buffer), _err)),
+    "s3dlio_options_clone": (i32, (options, P(options), _err)),
+    "s3dlio_options_free": (None, (options,)),
+    "s3dlio_option_count": (size_t, ()),
+    "s3dlio_option_at": (i32, (size_t, P(s3dlio_option_info), size_t, _err)),
+    # buffer
+    "s3dlio_buffer_new": (i32, (size_t, P(buffer), _err)),
+    "s3dlio_buffer_data": (memory, (buffer,)),
+    "s3dlio_buffer_size": (size_t, (buffer,)),
+    "s3dlio_buffer_clone": (i32, (buffer, P(buffer), _err)),
+    "s3dlio_buffer_free": (None, (buffer,)),
+    # store
+    "s3dlio_store_open": (i32, (text, options, P(store), _err)),
+    "s3dlio_store_uri": (text, (store,)),
+    "s3dlio_store_capabilities": (i32, (store, P(s3dlio_capabilities), size_t, _err)),
+    "s3dlio_store_get": (i32, (store, text, P(buffer), _err)),
+    "s3dlio_store_get_range": (i32, (store, text, u64, u64, P(buffer), _err)),
+    "s3dlio_store_get_into": (i32, (store, text, memory, size_t, P(size_t), _err)),
+    "s3dlio_store_get_range_into": (i32, (store, text, u64, memory, size_t, P(size_t), _err)),
+    "s3dlio_store_get_ranges": (i32, (store, text, P(s3dlio_range), size_t, _err)),
+    "s3dlio_store_get_many": (i32, (store, P(text), size_t, P(s3dlio_get_result), _err)),
+    "s3dlio_store_put": (i32, (store, text, memory, size_t, _put, size_t, _written, size_t, _err)),
+    "s3dlio_store_stat": (i32, (store, text, _info, size_t, P(buffer), _err)),
+    "s3dlio_store_exists": (i32, (store, text, P(i32), _err)),
+    "s3dlio_store_delete": (i32, (store, text, _err)),
+    "s3dlio_store_delete_prefix": (i32, (store, text, P(u64), _err)),
+    "s3dlio_store_copy": (i32, (store, text, text, _err)),
+    "s3dlio_store_rename": (i32, (store, text, text, _err)),
+    "s3dlio_store_create_container": (i32, (store, _err)),
+    "s3dlio_store_delete_container": (i32, (store, _err)),
+    "s3dlio_store_list": (i32, (store, text, i32, P(lister), _err)),
+    "s3dlio_store_list_containers": (i32, (store, P(lister), _err)),
+    "s3dlio_store_validate": (i32, (store, text, u64, u64, P(u32), _err)),
+    "s3dlio_store_validate_many": (i32, (store, P(s3dlio_check), size_t, _err)),
+    "s3dlio_store_free": (None, (store,)),
+    # one call, full URI
+    "s3dlio_get": (i32, (text, options, P(buffer), _err)),
+    "s3dlio_put": (i32, (text, options, memory, size_t, _err)),
+    "s3dlio_stat": (i32, (text, options, _info, size_t, P(buffer), _err)),
+    "s3dlio_exists": (i32, (text, options, P(i32), _err)),
+    "s3dlio_delete": (i32, (text, options, _err)),
+    # lister
+    "s3dlio_lister_next": (i32, (lister, _info, size_t, _err)),
+    "s3dlio_lister_free": (None, (lister,)),
+    # reader
+    "s3dlio_reader_open": (i32, (store, text, options, P(reader), _err)),
+    "s3dlio_reader_size": (i32, (reader, P(u64), _err)),
+    "s3dlio_reader_info": (i32, (reader, _info, size_t, _err)),
+    "s3dlio_reader_read_at": (i32, (reader, u64, memory, size_t, P(size_t), _err)),
+    "s3dlio_reader_readv_at": (i32, (reader, P(s3dlio_range), size_t, _err)),
+    "s3dlio_reader_read": (i32, (reader, memory, size_t, P(size_t), _err)),
+    "s3dlio_reader_seek": (i32, (reader, i64, i32, P(u64), _err)),
+    "s3dlio_reader_expect_crc32c": (i32, (reader, u32, _err)),
+    "s3dlio_reader_free": (None, (reader,)),
+    # writer
+    "s3dlio_writer_open": (i32, (store, text, options, _put, size_t, P(writer), _err)),
+    "s3dlio_writer_key": (text, (writer,)),
+    "s3dlio_writer_write": (i32, (writer, memory, size_t, _err)),
+    "s3dlio_writer_write_buffer": (i32, (writer, buffer, _err)),
+    "s3dlio_writer_reserve": (i32, (writer, size_t, P(memory), P(size_t), _err)),
+    "s3dlio_writer_commit": (i32, (writer, size_t, _err)),
+    "s3dlio_writer_finish": (i32, (writer, _written, size_t, _err)),
+    "s3dlio_writer_abort": (i32, (writer, _err)),
+    "s3dlio_writer_get_stats": (i32, (writer, _written, size_t, _err)),
+    "s3dlio_writer_free": (None, (writer,)),
+}

@@ -1,0 +1,98 @@
+"""The library itself: version, counters, checksums, logs, and calls with full URIs."""
+
+from ctypes import byref, c_int32, sizeof
+from typing import IO, Any, Mapping, Optional, Union
+
+from . import _arguments as c
+from . import _ffi, _owners
+from ._library import lib
+from .buffer import Buffer, from_handle
+from .errors import InvalidArgumentError, call
+from .info import ObjectInfo, Stats, object_info
+from .options import Options, Value
+
+OptionValues = Optional[Union[Mapping[str, Value], Options]]
+
+
+def version() -> str:
+    """The library's version."""
+    return lib.s3dlio_version().decode()
+
+
+def has_feature(name: str) -> bool:
+    """Whether the library was built with "s3", "azure", "file", "direct", "memory" or "zstd"."""
+    return bool(lib.s3dlio_has_feature(c.text(name, InvalidArgumentError, "feature")))
+
+
+def stats() -> Stats:
+    """Counters of the process."""
+    counters = _ffi.s3dlio_stats()
+    call(lib.s3dlio_get_stats, byref(counters), sizeof(counters))
+    return Stats(*(getattr(counters, name) for name, _ in counters._fields_))
+
+
+def crc32c(data: Any, crc: int = 0) -> int:
+    """CRC32C (Castagnoli) of any contiguous buffer; `crc` continues the value of the bytes before."""
+    memory = c.Borrowed(data)
+    return lib.s3dlio_crc32c(c.u32(crc, "crc"), memory.address, memory.length)
+
+
+def crc32c_combine(first: int, second: int, second_length: int) -> int:
+    """CRC32C of two pieces together, from theirs and the length of the second in bytes."""
+    return lib.s3dlio_crc32c_combine(
+        c.u32(first, "first"), c.u32(second, "second"), c.u64(second_length, "second_length")
+    )
+
+
+def log_to_fd(fd: Union[int, IO[Any]], level: Optional[str] = None) -> None:
+    """Writes the library's log lines to a file descriptor or a file; -1 turns them off.
+
+    `level` is "error", "warn", "info", "debug" or "trace"; None takes the option log.level. The
+    descriptor must stay open until another one is set.
+    """
+    number = fd if isinstance(fd, int) else fd.fileno()
+    call(lib.s3dlio_log_to_fd, number, None if level is None else c.text(level, InvalidArgumentError, "level"))
+
+
+def shutdown(timeout_ms: int) -> None:
+    """Waits for running calls and clean-ups, then stops the library's threads; optional.
+
+    `TimeoutError` leaves all as it was. Later calls start afresh.
+    """
+    call(lib.s3dlio_shutdown, c.u64(timeout_ms, "timeout_ms"))
+
+
+# ---- one call, full URI; stores are kept for the next call with the same root and options
+
+
+def get(uri: str, options: OptionValues = None, **keywords: Value) -> Buffer:
+    """The whole object, as stored."""
+    data, chosen = _owners.Buffer(), Options(options, **keywords)
+    call(lib.s3dlio_get, c.uri(uri), chosen._handle, byref(data))
+    return from_handle(data)
+
+
+def put(uri: str, data: Any, options: OptionValues = None, **keywords: Value) -> None:
+    """Stores `data`, any contiguous buffer, as one object."""
+    memory, chosen = c.Borrowed(data), Options(options, **keywords)
+    call(lib.s3dlio_put, c.uri(uri), chosen._handle, memory.address, memory.length)
+
+
+def stat(uri: str, options: OptionValues = None, **keywords: Value) -> ObjectInfo:
+    """The object's facts."""
+    info, strings, chosen = _ffi.s3dlio_object_info(), _owners.Buffer(), Options(options, **keywords)
+    call(lib.s3dlio_stat, c.uri(uri), chosen._handle, byref(info), sizeof(info), byref(strings))
+    return object_info(info)
+
+
+def exists(uri: str, options: OptionValues = None, **keywords: Value) -> bool:
+    """Whether there is such an object. A failure to find out is raised, never False."""
+    found, chosen = c_int32(), Options(options, **keywords)
+    call(lib.s3dlio_exists, c.uri(uri), chosen._handle, byref(found))
+    return bool(found.value)
+
+
+def delete(uri: str, options: OptionValues = None, **keywords: Value) -> None:
+    """Deletes the object; a missing one is no error."""
+    chosen = Options(options, **keywords)
+    call(lib.s3dlio_delete, c.uri(uri), chosen._handle)

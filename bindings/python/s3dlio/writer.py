@@ -1,0 +1,202 @@
+"""`Writer`: a binary file that streams into an object and publishes it when it is finished."""
+
+import ctypes
+import io
+import os
+import sys
+import warnings
+import weakref
+from ctypes import byref, c_size_t, c_void_p, sizeof
+from typing import Any, Optional
+
+from . import _arguments as c
+from . import _ffi, _owners
+from ._library import lib
+from .buffer import Buffer
+from .errors import InvalidStateError, S3dlioError, call
+from .info import WriteStats, write_stats
+from .options import Options
+
+
+class Writer(io.RawIOBase):
+    """A write-only file over one object; made by `Store.writer`. One thread at a time.
+
+    Nothing is visible before `finish()` or `close()` returned without an error. Inside `with` the
+    object is published by leaving the block; an exception that leaves it aborts, also where
+    something that wraps the writer (`io.BufferedWriter`, `io.TextIOWrapper`) closed it before. A
+    writer that is garbage collected unfinished aborts, with a `RuntimeWarning`. Abort leaves
+    nothing behind. The first error is final: everything after it fails in the same way.
+    After a fork a writer works only in the parent (`ForkedError`).
+    """
+
+    mode = "wb"
+
+    def __init__(self, store: Any, key: str, options: Optional[Options], put_options: Any):
+        super().__init__()
+        self._result: Optional[WriteStats] = None
+        self._in_with = False
+        self._reserved: Optional["weakref.ref[Any]"] = None
+        self._view: Optional[memoryview] = None
+        self._open: Optional[Any] = None
+        self._process = os.getpid()
+        opened = _owners.Writer()
+        chosen = options._handle if options is not None else None
+        call(
+            lib.s3dlio_writer_open,
+            store, c.key(key), chosen, byref(put_options), sizeof(put_options), byref(opened),
+        )
+        self._open = opened
+        self._key = lib.s3dlio_writer_key(opened).decode()
+
+    @property
+    def _handle(self) -> Any:
+        handle = self._open
+        if handle is None or self.closed:
+            raise InvalidStateError("the writer is finished, aborted or closed")
+        return handle
+
+    # ---- facts
+
+    @property
+    def key(self) -> str:
+        """The object's key: with .zst if it is compressed."""
+        return self._key
+
+    @property
+    def name(self) -> str:
+        return self._key
+
+    @property
+    def stats(self) -> WriteStats:
+        """What was written so far, and after finish what was published."""
+        if self._open is not None:
+            return self._stats_now()
+        if self._result is None:
+            raise InvalidStateError("the writer was aborted or never opened")
+        return self._result
+
+    def _stats_now(self) -> WriteStats:
+        stats = _ffi.s3dlio_write_stats()
+        call(lib.s3dlio_writer_get_stats, self._open, byref(stats), sizeof(stats))
+        return write_stats(stats)
+
+    # ---- writing: io.RawIOBase
+
+    def writable(self) -> bool:
+        self._handle
+        return True
+
+    def write(self, data: Any) -> int:
+        """Takes all of `data`, any contiguous buffer, and gives its length in bytes. The memory is
+        the caller's again when this returns."""
+        memory = c.Borrowed(data)
+        call(lib.s3dlio_writer_write, self._handle, memory.address, memory.length)
+        return memory.length
+
+    def write_buffer(self, data: Buffer) -> int:
+        """As `write` without a copy: `data` and its views must not be changed any more."""
+        copy = _owners.Buffer()
+        call(lib.s3dlio_buffer_clone, data._handle, byref(copy))  # type: ignore[attr-defined]
+        call(lib.s3dlio_writer_write_buffer, self._handle, copy)
+        _owners.disown(copy)
+        return len(data)  # type: ignore[arg-type]
+
+    def reserve(self, min_size: int) -> memoryview:
+        """Writable memory of the library, at least `min_size` bytes, to fill and to `commit`."""
+        self._reclaim()
+        start, capacity = c_void_p(), c_size_t()
+        call(lib.s3dlio_writer_reserve, self._handle, c.u64(min_size, "min_size"), byref(start), byref(capacity))
+        memory: Any = (ctypes.c_ubyte * capacity.value).from_address(start.value)
+        memory.owner = self._open  # views keep the writer's memory alive
+        self._reserved = weakref.ref(memory)
+        self._view = memoryview(memory).cast("B")
+        return self._view
+
+    def commit(self, size: int) -> None:
+        """Writes the first `size` bytes of the reserved memory, from where they lie.
+
+        The view that `reserve` gave is released. `BufferError` while something else, such as a slice
+        or a NumPy array, still looks at the memory: drop it and commit again.
+        """
+        handle, count = self._handle, c.u64(size, "size")
+        self._reclaim()
+        call(lib.s3dlio_writer_commit, handle, count)
+
+    def _reclaim(self) -> None:
+        """Takes the reserved memory back from its viewers."""
+        if self._view is not None:
+            self._view.release()
+            self._view = None
+        if self._reserved is not None and self._reserved() is not None:
+            raise BufferError("the reserved memory is still in use by a view of it")
+        self._reserved = None
+
+    def tell(self) -> int:
+        """Bytes taken in so far."""
+        return self.stats.bytes
+
+    # ---- the end
+
+    def finish(self) -> WriteStats:
+        """Uploads the rest and publishes the object. When this fails nothing is published, unless
+        the error is an `UnknownOutcomeError`."""
+        self._handle
+        return self._publish()
+
+    def _publish(self) -> WriteStats:
+        self._reclaim()
+        handle, stats = self._open, _ffi.s3dlio_write_stats()
+        try:
+            call(lib.s3dlio_writer_finish, handle, byref(stats), sizeof(stats))
+        finally:
+            self._open = None
+            super().close()
+        self._result = write_stats(stats)
+        return self._result
+
+    def abort(self) -> None:
+        """Gives up: nothing is published, what was uploaded is deleted. Harmless after the end."""
+        if self._open is not None:
+            self._reclaim()
+            handle, self._open = self._open, None
+            super().close()
+            call(lib.s3dlio_writer_abort, handle)
+
+    def close(self) -> None:
+        """Finishes, unless that happened before. Inside `with` publishing waits for the block's end."""
+        if self._in_with:
+            super().close()
+        elif self._open is not None and not self.closed:
+            self._publish()
+
+    def __enter__(self) -> "Writer":
+        self._handle
+        self._in_with = True
+        return self
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        self._in_with = False
+        if self._open is None:
+            return
+        if kind is None:
+            self._publish()
+            return
+        try:
+            self.abort()
+        except (BufferError, S3dlioError) as error:
+            # The block's exception matters more. Letting the handle go aborts in the background.
+            self._open = None
+            if hasattr(value, "add_note"):
+                value.add_note(f"aborting the upload failed as well: {error}")
+
+    def __del__(self) -> None:
+        # Not IOBase's, which would close and so publish.
+        if getattr(self, "_open", None) is None:
+            return
+        self._open = None
+        if os.getpid() == self._process and not sys.is_finalizing():
+            warnings.warn(f"writer of {self._key!r} dropped unfinished: nothing is published", RuntimeWarning)
+
+    def __repr__(self) -> str:
+        state = "finished" if self._result else "open" if self._open is not None else "aborted"
+        return f"<s3dlio.Writer {self._key!r} {state}>"
