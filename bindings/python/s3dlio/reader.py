@@ -86,38 +86,29 @@ class Reader(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """False while decompressing."""
-        try:
-            self.read_at(0, bytearray())
-        except UnsupportedError:
-            return False
+        """True, also while decompressing: there backward means starting again."""
+        self._handle
         return True
 
     def readinto(self, dst: Any) -> int:  # type: ignore[override]
         """Fills `dst`; fewer bytes only at the end of the object, 0 there."""
-        memory, count, done = c.Borrowed(dst, writable=True), c_size_t(), 0
-        while done < memory.length:
-            at, left = memory.address + done, memory.length - done  # type: ignore[operator]
-            status = call(lib.s3dlio_reader_read, self._handle, at, left, byref(count))
-            if status == _ffi.S3DLIO_END:
-                break
-            done += count.value
-        return done
+        memory, count = c.Borrowed(dst, writable=True), c_size_t()
+        call(lib.s3dlio_reader_read, self._handle, memory.address, memory.length, byref(count))
+        return count.value
 
     def readall(self) -> bytes:
         """Everything from the position to the end."""
         try:
-            data = bytearray(max(0, self.size - self.tell()))
+            expected = max(0, self.size - self.tell())
         except UnsupportedError:
-            data = bytearray()
-        done = self.readinto(data)
-        del data[done:]
-        while True:  # an end that was promised is still asked for: it is where checksums are compared
-            piece = bytearray(_PIECE)
+            expected = _PIECE
+        pieces = []
+        while True:
+            piece = bytearray(expected + 1)  # one more, so that the end shows in the same call
             count = self.readinto(piece)
-            if count == 0:
-                return bytes(data)
-            data += memoryview(piece)[:count]
+            pieces.append(memoryview(piece)[:count])
+            if count < len(piece):
+                return b"".join(pieces)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Moves the position; gives it in bytes from the start."""

@@ -1,0 +1,102 @@
+"""Stores to test against, and the count at the end."""
+
+import gc
+import os
+import uuid
+
+import pytest
+
+import s3dlio
+
+ACCESS_KEY, SECRET_KEY, REGION = "s3dliotest", "s3dliotestsecret", "us-east-1"
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+def pytest_configure():
+    """The tests say themselves which services they use; the host's settings must not interfere."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AZURE_")) or name.startswith("S3DLIO_") and not (
+            name.startswith("S3DLIO_TEST_") or name == "S3DLIO_LIBRARY"
+        ):
+            del os.environ[name]
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+def server(variable):
+    """The endpoint of a test server; a missing one is a failure, never a skip."""
+    value = os.environ.get(variable)
+    if not value:
+        pytest.fail(f"{variable} is not set; run: python3 tests/support/servers.py run -- tests/python/run.sh")
+    return value
+
+
+def s3_options(variable):
+    return {
+        "s3.endpoint": server(variable),
+        "s3.access_key_id": ACCESS_KEY,
+        "s3.secret_access_key": SECRET_KEY,
+        "s3.region": REGION,
+    }
+
+
+def place(backend, tmp_path):
+    """Root URI and options of a fresh container or folder."""
+    name = f"py-{uuid.uuid4().hex[:16]}"
+    if backend == "memory":
+        return f"memory://{name}", {}
+    if backend in ("file", "direct"):
+        return f"{backend}://{tmp_path}/{name}", {}
+    if backend == "azurite":
+        endpoint = server("S3DLIO_TEST_AZURITE")
+        account = endpoint.rsplit("/", 1)[1]
+        return f"az://{account}/{name}", {"azure.endpoint": endpoint, "azure.account_key": AZURITE_KEY}
+    return f"s3://{name}", s3_options(f"S3DLIO_TEST_{backend.upper()}")
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request):
+    """Every handle that a test makes is freed when the test is over."""
+    gc.collect()
+    before = s3dlio.stats().handles
+    yield
+    if request.session.testsfailed == 0:  # a failure's traceback keeps objects alive
+        gc.collect()
+        assert s3dlio.stats().handles == before, "the test leaked handles"
+
+
+LOCAL = ["memory", "file", "direct"]
+CLOUD = ["seaweed", "s3b", "azurite"]
+
+
+def fresh_store(backend, tmp_path):
+    uri, options = place(backend, tmp_path)
+    store = s3dlio.Store(uri, options)
+    store.create_container()
+    return store
+
+
+@pytest.fixture(params=LOCAL + CLOUD)
+def store(request, tmp_path):
+    """A store with an empty container of its own, on every backend."""
+    store = fresh_store(request.param, tmp_path)
+    yield store
+    store.delete_prefix("")
+    store.delete_container()
+
+
+@pytest.fixture
+def memory():
+    """An empty store in memory."""
+    return s3dlio.Store(f"memory://py-{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An empty store in a folder."""
+    return s3dlio.Store(f"file://{tmp_path}")
+
+
+def pytest_terminal_summary(terminalreporter):
+    stats = terminalreporter.stats
+    failed = len(stats.get("failed", ())) + len(stats.get("error", ())) + len(stats.get("skipped", ()))
+    terminalreporter.write_line(f"{len(stats.get('passed', ()))} passed, {failed} failed")
