@@ -1,0 +1,190 @@
+"""Threads, fork, other processes, and signals."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import socket
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import s3dlio
+
+DATA = os.urandom(300_000)
+
+
+def in_child(work, seconds=60):
+    """Runs `work` in a forked child and gives what it returned, or fails with its traceback."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(seconds)  # a child that hangs dies
+        try:
+            answer = pickle.dumps(work())
+        except BaseException:
+            answer = pickle.dumps(traceback.format_exc())
+        os.write(write, answer)
+        os._exit(0)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(child, 0)
+    assert status == 0 and answer, f"the child ended with status {status}"
+    return pickle.loads(answer)
+
+
+# ---- threads and the GIL
+
+
+def test_python_runs_while_a_call_blocks():
+    """The server that the call waits for is a Python thread of this very process."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def serve():
+            client, _ = listener.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        store = s3dlio.Store("s3://bucket", {
+            "s3.endpoint": f"http://127.0.0.1:{listener.getsockname()[1]}", "s3.region": "us-east-1",
+            "s3.access_key_id": "k", "s3.secret_access_key": "s", "net.max_attempts": 1,
+        })
+        with pytest.raises(s3dlio.S3dlioError) as caught:
+            store.stat("k")
+        thread.join(60)
+        assert not thread.is_alive() and caught.value.http_status == 404
+
+
+def test_many_threads_share_a_store_and_a_reader(store):
+    store.put("k", DATA)
+    with store.reader("k") as reader, ThreadPoolExecutor(8) as pool:
+        def work(n):
+            store.put(f"t/{n}", DATA[n:])
+            into = bytearray(1000)
+            assert reader.read_at(n * 100, into) == 1000 and into == DATA[n * 100 : n * 100 + 1000]
+            return store.get(f"t/{n}") == DATA[n:]
+
+        assert all(pool.map(work, range(32)))
+    assert store.delete_prefix("t") == 32
+
+
+def test_an_interrupt_arrives_when_the_call_returns():
+    """Python runs signal handlers between calls: the call ends first, nothing is lost or leaked."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def serve():
+            client, _ = listener.accept()
+            with client:
+                client.recv(65536)
+                os.kill(os.getpid(), signal.SIGINT)
+                client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        store = s3dlio.Store("s3://bucket", {
+            "s3.endpoint": f"http://127.0.0.1:{listener.getsockname()[1]}", "s3.region": "us-east-1",
+            "s3.access_key_id": "k", "s3.secret_access_key": "s", "net.max_attempts": 1,
+        })
+        with pytest.raises(KeyboardInterrupt):
+            store.stat("k")
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+# ---- fork
+
+
+def test_a_store_works_on_both_sides_of_a_fork(store):
+    store.put("k", DATA)
+
+    def child():
+        assert store.get("k") == DATA
+        store.put("from-child", DATA[::-1])
+        with store.writer("streamed") as writer:
+            writer.write(DATA)
+        return sorted(entry.key for entry in store.list())
+
+    assert in_child(child) == ["from-child", "k", "streamed"]
+    assert store.get("k") == DATA
+    if not store.uri.startswith("memory"):  # the child's memory is its own
+        assert store.get("from-child") == DATA[::-1]
+
+
+def test_streams_belong_to_the_parent(store):
+    store.put("k", DATA)
+    reader, writer = store.reader("k"), store.writer("w")
+    half = reader.read(1000)
+    writer.write(DATA)
+
+    def child():
+        for use in (lambda: reader.read(1), lambda: reader.read_at(0, bytearray(1)), lambda: writer.write(b"x"), writer.finish):
+            with pytest.raises(s3dlio.ForkedError):
+                use()
+        nonlocal_close()
+        return "fine"
+
+    def nonlocal_close():
+        reader.close()  # freeing what was inherited is harmless
+
+    assert in_child(child) == "fine"
+    assert half + reader.read() == DATA
+    assert writer.finish().bytes == len(DATA) and store.get("w") == DATA
+    reader.close()
+
+
+def test_fork_while_other_threads_work(folder):
+    stop = threading.Event()
+
+    def busy(n):
+        while not stop.is_set():
+            folder.put(f"busy/{n}", DATA)
+            assert folder.get(f"busy/{n}") == DATA
+
+    with ThreadPoolExecutor(4) as pool:
+        workers = [pool.submit(busy, n) for n in range(4)]
+        try:
+            folder.put("k", DATA)
+            for _ in range(10):
+                assert in_child(lambda: bytes(folder.get("k")) == DATA)
+        finally:
+            stop.set()
+        for worker in workers:
+            worker.result(60)
+
+
+# ---- other processes
+
+
+def check_in_worker(store, expected):
+    store.put(f"worker-{os.getpid()}", expected)
+    return bytes(store.get("k")) == expected
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_pickled_stores_work_in_worker_processes(folder, method):
+    folder.put("k", DATA)
+    context = multiprocessing.get_context(method)
+    with context.Pool(2) as pool:
+        results = [pool.apply_async(check_in_worker, (folder, DATA)) for _ in range(4)]
+        assert all(result.get(120) for result in results)
+    assert any(entry.key.startswith("worker-") for entry in folder.list())
+
+
+def test_a_store_is_pickled_by_uri_and_options(store):
+    store.put("k", DATA)
+    again = pickle.loads(pickle.dumps(store))
+    assert again.uri == store.uri and again.get("k") == DATA
+    tuned = s3dlio.Store("memory://x", transfer_part_size="32MiB")
+    assert pickle.loads(pickle.dumps(tuned))._options["transfer.part_size"] == str(32 << 20)
+
+
+def test_streams_cannot_be_pickled(memory):
+    memory.put("k", b"1")
+    with memory.reader("k") as reader, memory.writer("w") as writer:
+        for stream in (reader, writer):
+            with pytest.raises(TypeError):
+                pickle.dumps(stream)
