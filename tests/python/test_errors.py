@@ -130,7 +130,7 @@ def test_ranges_that_cannot_be(memory):
     for offset in (11, 2**63, 2**64 - 1):
         with pytest.raises(s3dlio.RangeError):
             memory.get_range("k", offset, 2**64 - 2)
-    assert memory.get_range("k", 5, 2**64 - 2) == b"56789"
+    assert memory.get_range("k", 5, 2**63) == b"56789"
     with memory.reader("k") as reader, pytest.raises(s3dlio.InvalidArgumentError):
         reader.read_at(-1, bytearray(1))
 

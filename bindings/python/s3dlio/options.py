@@ -97,12 +97,3 @@ def _as_text(key: str, value: Any) -> str:
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
     raise TypeError(f"option {key} must be str, int, bool or a path, not {type(value).__name__}")
-
-
-def merged(base: Options, values: Any, keywords: Mapping[str, Value]) -> Optional[Options]:
-    """`base` with further options on top; None where there are none."""
-    if not values and not keywords:
-        return None
-    options = Options(base)
-    options.update(values, **keywords)
-    return options

@@ -26,11 +26,10 @@ class Reader(io.RawIOBase):
 
     mode = "rb"
 
-    def __init__(self, store: Any, key: str, options: Optional[Options]):
+    def __init__(self, store: Any, key: str, options: Options):
         super().__init__()
         self._open: Optional[Any] = _owners.Reader()
-        chosen = options._handle if options is not None else None
-        call(lib.s3dlio_reader_open, store, c.key(key), chosen, byref(self._open))
+        call(lib.s3dlio_reader_open, store, c.key(key), options._handle, byref(self._open))
 
     @property
     def _handle(self) -> Any:
@@ -130,6 +129,9 @@ class Reader(io.RawIOBase):
         """Lets the object go. Never blocks; again is harmless."""
         self._open = None
         super().close()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("a reader cannot be pickled; pickle the store and open it there")
 
     def __repr__(self) -> str:
         return f"<s3dlio.Reader {self.name!r}>" if not self.closed else "<closed s3dlio.Reader>"

@@ -9,7 +9,7 @@ from ._library import lib
 from .buffer import Buffer, from_handle
 from .errors import BadHandleError, call
 from .info import Capabilities, Check, ObjectInfo, WriteStats, object_info, write_stats
-from .options import Options, Value, merged
+from .options import Options, Value
 from .reader import Reader
 from .wrap import open_file
 from .writer import Writer
@@ -242,9 +242,8 @@ class Store:
 
     def reader(self, key: str, options: OptionValues = None, **keywords: Value) -> Reader:
         """An unbuffered binary file over the object (`io.RawIOBase`) with positional reads; keys that
-        end in .zst are decompressed. Options add to the store's."""
-        chosen = merged(self._options, options, keywords)
-        return Reader(self._handle, key, chosen)
+        end in .zst are decompressed. Options go over the store's."""
+        return Reader(self._handle, key, Options(options, **keywords))
 
     def writer(
         self,
@@ -258,10 +257,9 @@ class Store:
         **keywords: Value,
     ) -> Writer:
         """A binary file that streams into the object in constant memory and publishes it when it is
-        finished. Options add to the store's; conditions are those of `put`."""
-        chosen = merged(self._options, options, keywords)
+        finished. Options go over the store's; conditions are those of `put`."""
         put_options = c.put_options(content_type, metadata, if_match, create_only)
-        return Writer(self._handle, key, chosen, put_options)
+        return Writer(self._handle, key, Options(options, **keywords), put_options)
 
     def open(self, key: str, mode: str = "rb", buffering: int = -1, **arguments: Any) -> IO[Any]:
         """A file object as the builtin `open` gives it.

@@ -31,29 +31,26 @@ class Writer(io.RawIOBase):
 
     mode = "wb"
 
-    def __init__(self, store: Any, key: str, options: Optional[Options], put_options: Any):
+    def __init__(self, store: Any, key: str, options: Options, put_options: Any):
         super().__init__()
-        self._result: Optional[WriteStats] = None
+        self._ended = True  # until it is open
         self._in_with = False
         self._reserved: Optional["weakref.ref[Any]"] = None
         self._view: Optional[memoryview] = None
-        self._open: Optional[Any] = None
+        self._open = _owners.Writer()
         self._process = os.getpid()
-        opened = _owners.Writer()
-        chosen = options._handle if options is not None else None
         call(
             lib.s3dlio_writer_open,
-            store, c.key(key), chosen, byref(put_options), sizeof(put_options), byref(opened),
+            store, c.key(key), options._handle, byref(put_options), sizeof(put_options), byref(self._open),
         )
-        self._open = opened
-        self._key = lib.s3dlio_writer_key(opened).decode()
+        self._ended = False
+        self._key = lib.s3dlio_writer_key(self._open).decode()
 
     @property
     def _handle(self) -> Any:
-        handle = self._open
-        if handle is None or self.closed:
+        if self._ended or self.closed:
             raise InvalidStateError("the writer is finished, aborted or closed")
-        return handle
+        return self._open
 
     # ---- facts
 
@@ -68,14 +65,7 @@ class Writer(io.RawIOBase):
 
     @property
     def stats(self) -> WriteStats:
-        """What was written so far, and after finish what was published."""
-        if self._open is not None:
-            return self._stats_now()
-        if self._result is None:
-            raise InvalidStateError("the writer was aborted or never opened")
-        return self._result
-
-    def _stats_now(self) -> WriteStats:
+        """What was written so far; readable also after the end."""
         stats = _ffi.s3dlio_write_stats()
         call(lib.s3dlio_writer_get_stats, self._open, byref(stats), sizeof(stats))
         return write_stats(stats)
@@ -89,23 +79,30 @@ class Writer(io.RawIOBase):
     def write(self, data: Any) -> int:
         """Takes all of `data`, any contiguous buffer, and gives its length in bytes. The memory is
         the caller's again when this returns."""
-        memory = c.Borrowed(data)
-        call(lib.s3dlio_writer_write, self._handle, memory.address, memory.length)
+        handle, memory = self._handle, c.Borrowed(data)
+        self._reclaim()
+        call(lib.s3dlio_writer_write, handle, memory.address, memory.length)
         return memory.length
 
     def write_buffer(self, data: Buffer) -> int:
         """As `write` without a copy: `data` and its views must not be changed any more."""
-        copy = _owners.Buffer()
+        handle, copy = self._handle, _owners.Buffer()
+        self._reclaim()
         call(lib.s3dlio_buffer_clone, data._handle, byref(copy))  # type: ignore[attr-defined]
-        call(lib.s3dlio_writer_write_buffer, self._handle, copy)
+        call(lib.s3dlio_writer_write_buffer, handle, copy)
         _owners.disown(copy)
         return len(data)  # type: ignore[arg-type]
 
     def reserve(self, min_size: int) -> memoryview:
-        """Writable memory of the library, at least `min_size` bytes, to fill and to `commit`."""
+        """Writable memory of the library, at least `min_size` bytes, to fill and to `commit`.
+
+        The next call on the writer releases the view. `BufferError` there while something else, such
+        as a slice or a NumPy array, still looks at the memory: drop it and call again.
+        """
+        handle, size = self._handle, c.u64(min_size, "min_size")
         self._reclaim()
         start, capacity = c_void_p(), c_size_t()
-        call(lib.s3dlio_writer_reserve, self._handle, c.u64(min_size, "min_size"), byref(start), byref(capacity))
+        call(lib.s3dlio_writer_reserve, handle, size, byref(start), byref(capacity))
         memory: Any = (ctypes.c_ubyte * capacity.value).from_address(start.value)
         memory.owner = self._open  # views keep the writer's memory alive
         self._reserved = weakref.ref(memory)
@@ -113,11 +110,7 @@ class Writer(io.RawIOBase):
         return self._view
 
     def commit(self, size: int) -> None:
-        """Writes the first `size` bytes of the reserved memory, from where they lie.
-
-        The view that `reserve` gave is released. `BufferError` while something else, such as a slice
-        or a NumPy array, still looks at the memory: drop it and commit again.
-        """
+        """Writes the first `size` bytes of the reserved memory, from where they lie."""
         handle, count = self._handle, c.u64(size, "size")
         self._reclaim()
         call(lib.s3dlio_writer_commit, handle, count)
@@ -145,28 +138,27 @@ class Writer(io.RawIOBase):
 
     def _publish(self) -> WriteStats:
         self._reclaim()
-        handle, stats = self._open, _ffi.s3dlio_write_stats()
-        try:
-            call(lib.s3dlio_writer_finish, handle, byref(stats), sizeof(stats))
-        finally:
-            self._open = None
-            super().close()
-        self._result = write_stats(stats)
-        return self._result
+        stats = _ffi.s3dlio_write_stats()
+        self._end()
+        call(lib.s3dlio_writer_finish, self._open, byref(stats), sizeof(stats))
+        return write_stats(stats)
 
     def abort(self) -> None:
         """Gives up: nothing is published, what was uploaded is deleted. Harmless after the end."""
-        if self._open is not None:
+        if not self._ended:
             self._reclaim()
-            handle, self._open = self._open, None
-            super().close()
-            call(lib.s3dlio_writer_abort, handle)
+            self._end()
+            call(lib.s3dlio_writer_abort, self._open)
+
+    def _end(self) -> None:
+        self._ended = True
+        super().close()
 
     def close(self) -> None:
         """Finishes, unless that happened before. Inside `with` publishing waits for the block's end."""
         if self._in_with:
             super().close()
-        elif self._open is not None and not self.closed:
+        elif not self._ended:
             self._publish()
 
     def __enter__(self) -> "Writer":
@@ -176,7 +168,7 @@ class Writer(io.RawIOBase):
 
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         self._in_with = False
-        if self._open is None:
+        if self._ended:
             return
         if kind is None:
             self._publish()
@@ -184,19 +176,19 @@ class Writer(io.RawIOBase):
         try:
             self.abort()
         except (BufferError, S3dlioError) as error:
-            # The block's exception matters more. Letting the handle go aborts in the background.
-            self._open = None
+            # The block's exception matters more. Freeing the handle aborts in the background.
+            self._end()
             if hasattr(value, "add_note"):
                 value.add_note(f"aborting the upload failed as well: {error}")
 
     def __del__(self) -> None:
-        # Not IOBase's, which would close and so publish.
-        if getattr(self, "_open", None) is None:
-            return
-        self._open = None
-        if os.getpid() == self._process and not sys.is_finalizing():
+        # Not IOBase's, which would close and so publish. The handle's own finalizer aborts.
+        if not getattr(self, "_ended", True) and os.getpid() == self._process and not sys.is_finalizing():
             warnings.warn(f"writer of {self._key!r} dropped unfinished: nothing is published", RuntimeWarning)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("a writer cannot be pickled; pickle the store and open it there")
+
     def __repr__(self) -> str:
-        state = "finished" if self._result else "open" if self._open is not None else "aborted"
+        state = "open" if not self._ended else "finished" if self.stats.finished else "aborted"
         return f"<s3dlio.Writer {self._key!r} {state}>"
