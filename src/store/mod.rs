@@ -3,6 +3,7 @@
 //! The semantics below are the same for every backend; `tests/store_suite` holds them. What a
 //! backend cannot do it says in its [`Capabilities`] and refuses with `Unsupported`.
 
+pub mod azure;
 mod cached;
 mod check;
 pub mod file;

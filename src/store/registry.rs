@@ -1,6 +1,6 @@
 //! Which backend serves which scheme. A new backend is one line in [`open`].
 
-use super::{ObjectStore, StoreRef, file, memory};
+use super::{ObjectStore, StoreRef, azure, file, memory};
 use crate::base::uri::{Scheme, Uri};
 use crate::error::Result;
 use crate::options::{self, Options, Resolved};
@@ -86,7 +86,8 @@ fn open(root: Uri, options: &Resolved) -> Result<StoreRef> {
     Ok(match root.scheme() {
         Scheme::Memory => Arc::new(memory::MemoryStore::open(root)),
         Scheme::File => Arc::new(file::open(root, options)),
-        Scheme::S3 | Scheme::Azure | Scheme::Direct => {
+        Scheme::Azure => Arc::new(azure::AzureStore::open(root, options)?),
+        Scheme::S3 | Scheme::Direct => {
             let _ = options;
             return Err(crate::Error::new(crate::Code::Unsupported, "not built yet"));
         }

@@ -1,0 +1,112 @@
+//! Deleting, copying and moving objects; making and removing containers.
+
+use super::Inner;
+use super::account::Credential;
+use super::client::header;
+use super::etag_of;
+use super::read::head_headers;
+use super::retry::Retry;
+use super::sign::append_sas;
+use crate::error::{Code, Error, Result};
+use crate::store::PutResult;
+use azure_core::http::Method;
+use futures_util::{StreamExt as _, stream};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Deletes in flight in one call for many.
+const DELETES_IN_FLIGHT: usize = 32;
+const LONGEST_COPY_PAUSE: Duration = Duration::from_secs(2);
+
+pub(super) async fn delete(store: &Inner, key: &str) -> Result<()> {
+    let client = store.client()?;
+    let call = client.call(Method::Delete, &store.blob_path(key)?, &[])?;
+    // With snapshots the service would refuse.
+    let call = call.header("x-ms-delete-snapshots", "include");
+    match client.fetch(&call, &mut Retry::new(&store.options)).await {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.error.code() == Code::NotFound => Ok(()),
+        Err(failure) => Err(failure.error),
+    }
+}
+
+pub(super) async fn delete_many(store: &Arc<Inner>, keys: &[String]) -> Vec<Result<()>> {
+    let one = |key: &String| {
+        let (store, key) = (store.clone(), key.clone());
+        async move { delete(&store, &key).await.map_err(|e| e.with_context("delete", store.root.join(&key))) }
+    };
+    let deletes: Vec<_> = keys.iter().map(one).collect();
+    stream::iter(deletes).buffered(DELETES_IN_FLIGHT).collect().await
+}
+
+/// Copies inside the account; content type and metadata, so also the checksum, come along.
+pub(super) async fn copy(store: &Inner, from: &str, to: &str) -> Result<PutResult> {
+    let of_source = |e: Error| e.with_context("copy", store.root.join(from));
+    let client = store.client()?;
+    let source_path = store.blob_path(from).map_err(of_source)?;
+    let target_path = store.blob_path(to)?;
+    let mut retry = Retry::new(&store.options);
+    // Its ETag pins what is copied; a missing source is told from a missing destination.
+    let source =
+        head_headers(&client, &source_path, None, &mut retry).await.map_err(|f| of_source(f.error))?;
+    let mut source_url = client.call(Method::Get, &source_path, &[])?.url().clone();
+    if let Credential::Sas(sas) = &store.account.credential {
+        append_sas(&mut source_url, sas);
+    }
+    let mut call =
+        client.call(Method::Put, &target_path, &[])?.header("x-ms-copy-source", source_url.as_str());
+    if let Some(etag) = header(&source, "etag") {
+        call = call.header("x-ms-source-if-match", etag_of(etag));
+    }
+    let (mut answer, _) = client.fetch(&call, &mut Retry::new(&store.options)).await.map_err(|failure| {
+        match failure.status() {
+            Some(412) => of_source(failure.error.with_code(Code::Changed)),
+            Some(404) if failure.error.code() == Code::NotFound => of_source(failure.error),
+            _ => failure.error,
+        }
+    })?;
+    let id = header(&answer, "x-ms-copy-id").map(str::to_owned);
+    let mut pause = Duration::from_millis(20);
+    loop {
+        match header(&answer, "x-ms-copy-status") {
+            Some("success") => break,
+            Some("pending") => {}
+            status => {
+                let why = header(&answer, "x-ms-copy-status-description").unwrap_or("no description");
+                let status = status.unwrap_or("absent");
+                return Err(Error::new(Code::Server, format!("the copy's status is {status}: {why}")));
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_COPY_PAUSE);
+        answer = head_headers(&client, &target_path, None, &mut Retry::new(&store.options))
+            .await
+            .map_err(|f| f.error)?;
+        if header(&answer, "x-ms-copy-id") != id.as_deref() {
+            return Err(Error::new(Code::Changed, "another write replaced the destination during the copy"));
+        }
+    }
+    let version = header(&answer, "x-ms-version-id").map(str::to_owned);
+    Ok(PutResult { etag: header(&answer, "etag").map(etag_of), version })
+}
+
+pub(super) async fn create_container(store: &Inner) -> Result<()> {
+    let client = store.client()?;
+    let call = client.call(Method::Put, store.container()?, &[("restype", "container")])?;
+    client.fetch(&call, &mut Retry::new(&store.options)).await.map_err(|f| f.error)?;
+    Ok(())
+}
+
+/// The service would delete a container with all that is in it. Whether it is empty is asked first;
+/// an object that is written between the two requests is lost.
+pub(super) async fn delete_container(store: &Inner) -> Result<()> {
+    let client = store.client()?;
+    if super::list::any(store, &client).await? {
+        return Err(Error::new(Code::NotEmpty, "the container still holds objects")
+            .with_hint("delete_prefix with an empty prefix deletes them"));
+    }
+    let call = client.call(Method::Delete, store.container()?, &[("restype", "container")])?;
+    client.fetch(&call, &mut Retry::new(&store.options)).await.map_err(|f| f.error)?;
+    Ok(())
+}

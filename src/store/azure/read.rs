@@ -1,0 +1,213 @@
+//! Reading bytes and facts of an object.
+
+use super::client::{Client, header};
+use super::failure::{Failure, from_azure};
+use super::retry::Retry;
+use super::{HIDDEN_METADATA, Inner, META_CRC32C, etag_of, http_date};
+use crate::base::buffer::Window;
+use crate::base::checksum::parse_crc32c;
+use crate::error::{Code, Error, Result};
+use crate::store::{GetRequest, GetResult, ObjectMeta, range_len};
+use azure_core::http::Method;
+use azure_core::http::headers::Headers;
+use futures_util::StreamExt as _;
+use std::collections::BTreeMap;
+
+/// A read that may go on after a failure where it stopped.
+struct Reading<'a> {
+    client: &'a Client,
+    path: &'a str,
+    key: &'a str,
+    offset: u64,
+    dst: Window,
+    /// How many bytes of `dst` are there.
+    done: usize,
+    /// Every answer must be of this object.
+    etag: Option<String>,
+    meta: Option<ObjectMeta>,
+}
+
+pub(super) async fn get_into(
+    store: &Inner,
+    key: &str,
+    request: GetRequest,
+    dst: Window,
+) -> Result<GetResult> {
+    let path = store.blob_path(key)?;
+    let client = store.client()?;
+    let mut retry = Retry::new(&store.options);
+    if dst.is_empty() {
+        let meta = head(&client, &path, key, request.if_match.as_deref(), &mut retry).await;
+        let meta = meta.map_err(|f| changed(f).error)?;
+        range_len(request.offset, 0, meta.size)?;
+        return Ok(GetResult { bytes: 0, meta });
+    }
+    let (client, path) = (&*client, path.as_str());
+    let GetRequest { offset, if_match: etag } = request;
+    let mut reading = Reading { client, path, key, offset, dst, done: 0, etag, meta: None };
+    loop {
+        let failure = match retry.attempt(reading.go_on()).await {
+            Ok(meta) => return Ok(GetResult { bytes: reading.done, meta }),
+            Err(failure) => failure,
+        };
+        if failure.status() == Some(416) {
+            // The range starts at or past the end; the answer does not say where the end is.
+            let meta = head(client, path, key, reading.etag.as_deref(), &mut retry).await;
+            let meta = meta.map_err(|f| changed(f).error)?;
+            if reading.done == 0 && range_len(offset, reading.dst.len(), meta.size)? == 0 {
+                return Ok(GetResult { bytes: 0, meta });
+            }
+            let now =
+                Error::new(Code::Changed, "the object grew while it was being read").with_retryable(true);
+            retry.again(now.into()).await.map_err(|f| f.error)?;
+            continue;
+        }
+        retry.again(changed(failure)).await.map_err(|f| f.error)?;
+    }
+}
+
+impl Reading<'_> {
+    /// One request for all that is missing.
+    async fn go_on(&mut self) -> Result<ObjectMeta, Failure> {
+        if self.etag.is_none() {
+            self.done = 0; // without an ETag what is there may be of another object
+        }
+        if let Some(meta) = &self.meta
+            && self.done as u64 == meta.size.saturating_sub(self.offset).min(self.dst.len() as u64)
+        {
+            return Ok(meta.clone());
+        }
+        let start = self.offset + self.done as u64;
+        let end = self.offset.saturating_add(self.dst.len() as u64) - 1;
+        let mut call = self.client.call(Method::Get, self.path, &[])?;
+        call = call.header("range", format!("bytes={start}-{end}"));
+        if let Some(etag) = &self.etag {
+            call = call.header("if-match", etag.as_str());
+        }
+        let mut answer = self.client.send_once(&call).await?;
+        let range = content_range(answer.status, answer.headers())?;
+        let wanted_end = end.min(range.total.saturating_sub(1));
+        if (range.start, range.end) != (start, wanted_end) {
+            let got = (range.start, range.end);
+            return Err(protocol(format!(
+                "bytes {start}-{end} were asked for, but {got:?} of {} came",
+                range.total
+            )));
+        }
+        let meta = meta(self.key, answer.headers(), range.total);
+        if let (Some(wanted), Some(got)) = (&self.etag, &meta.etag)
+            && wanted != got
+        {
+            let why = format!("the object was replaced: its ETag is {got}, not {wanted}");
+            return Err(Error::new(Code::Changed, why).into());
+        }
+        if self.etag.is_none() {
+            self.etag.clone_from(&meta.etag);
+        }
+        self.meta = Some(meta.clone());
+        let stop = self.done + (range.end - range.start + 1) as usize; // within `dst`
+        while let Some(chunk) = answer.body.next().await {
+            let chunk = chunk.map_err(|e| from_azure(&e))?;
+            let Some(place) = self.dst.get_mut(self.done..stop).and_then(|rest| rest.get_mut(..chunk.len()))
+            else {
+                return Err(protocol("more bytes came than were promised".into()));
+            };
+            place.copy_from_slice(&chunk);
+            self.done += chunk.len();
+        }
+        if self.done < stop {
+            let why = format!("{} bytes are missing at the end of the answer", stop - self.done);
+            return Err(Error::new(Code::Truncated, why).with_retryable(true).into());
+        }
+        Ok(meta)
+    }
+}
+
+/// A refused if-match of a read.
+fn changed(failure: Failure) -> Failure {
+    if failure.status() != Some(412) {
+        return failure;
+    }
+    failure.map(|error| {
+        error.with_code(Code::Changed).with_cause("the object was replaced while it was being read")
+    })
+}
+
+/// The facts of an object, without its bytes.
+pub(super) async fn head(
+    client: &Client,
+    path: &str,
+    key: &str,
+    if_match: Option<&str>,
+    retry: &mut Retry,
+) -> Result<ObjectMeta, Failure> {
+    let headers = head_headers(client, path, if_match, retry).await?;
+    let size = header(&headers, "content-length").and_then(|text| text.parse().ok());
+    let size = size.ok_or_else(|| protocol("the answer has no valid Content-Length".into()))?;
+    Ok(meta(key, &headers, size))
+}
+
+pub(super) async fn head_headers(
+    client: &Client,
+    path: &str,
+    if_match: Option<&str>,
+    retry: &mut Retry,
+) -> Result<Headers, Failure> {
+    let mut call = client.call(Method::Head, path, &[])?;
+    if let Some(etag) = if_match {
+        call = call.header("if-match", etag);
+    }
+    Ok(client.fetch(&call, retry).await?.0)
+}
+
+fn meta(key: &str, headers: &Headers, size: u64) -> ObjectMeta {
+    let text = |name| header(headers, name).map(str::to_owned);
+    let named = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str().strip_prefix("x-ms-meta-")?.to_ascii_lowercase();
+        Some((name, value.as_str().to_owned()))
+    });
+    let (hidden, metadata): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        named.partition(|(name, _)| name.starts_with(HIDDEN_METADATA));
+    let crc32c = hidden.get(META_CRC32C).and_then(|text| parse_crc32c(text).ok());
+    ObjectMeta {
+        key: key.to_owned(),
+        size,
+        etag: header(headers, "etag").map(etag_of),
+        last_modified: header(headers, "last-modified").and_then(http_date),
+        content_type: text("content-type"),
+        metadata,
+        crc32c,
+    }
+}
+
+struct ContentRange {
+    start: u64,
+    end: u64,
+    total: u64,
+}
+
+/// `Content-Range: bytes 0-9/100` of a 206 answer.
+fn content_range(status: u16, headers: &Headers) -> Result<ContentRange, Failure> {
+    let parse = || {
+        let text = header(headers, "content-range")?.strip_prefix("bytes ")?;
+        let (range, total) = text.split_once('/')?;
+        let (start, end) = range.split_once('-')?;
+        Some(ContentRange { start: start.parse().ok()?, end: end.parse().ok()?, total: total.parse().ok()? })
+    };
+    match parse() {
+        Some(range) if status == 206 && range.start <= range.end && range.end < range.total => Ok(range),
+        _ => Err(protocol(format!(
+            "the answer to a ranged request is HTTP {status} without a valid Content-Range"
+        ))),
+    }
+}
+
+fn protocol(why: String) -> Failure {
+    Error::new(Code::Protocol, why).into()
+}
+
+pub(super) async fn stat(store: &Inner, key: &str) -> Result<ObjectMeta> {
+    let path = store.blob_path(key)?;
+    let client = store.client()?;
+    head(&client, &path, key, None, &mut Retry::new(&store.options)).await.map_err(|f| f.error)
+}
