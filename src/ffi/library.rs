@@ -147,7 +147,7 @@ pub unsafe extern "C" fn s3dlio_get_stats(
             out.set(&s3dlio_stats {
                 pool_idle_bytes: pool.idle_bytes,
                 pool_idle_buffers: pool.idle_buffers,
-                direct_fallbacks: 0,
+                direct_fallbacks: crate::store::direct::fallbacks(),
                 handles: handle::live(),
             });
             Ok(())

@@ -6,6 +6,7 @@
 pub mod azure;
 mod cached;
 mod check;
+pub mod direct;
 pub mod file;
 pub mod memory;
 pub mod posix;

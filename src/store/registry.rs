@@ -1,6 +1,6 @@
 //! Which backend serves which scheme. A new backend is one line in [`open`].
 
-use super::{ObjectStore, StoreRef, azure, file, memory};
+use super::{ObjectStore, StoreRef, azure, direct, file, memory};
 use crate::base::uri::{Scheme, Uri};
 use crate::error::Result;
 use crate::options::{self, Options, Resolved};
@@ -86,8 +86,9 @@ fn open(root: Uri, options: &Resolved) -> Result<StoreRef> {
     Ok(match root.scheme() {
         Scheme::Memory => Arc::new(memory::MemoryStore::open(root)),
         Scheme::File => Arc::new(file::open(root, options)),
+        Scheme::Direct => Arc::new(direct::open(root, options)?),
         Scheme::Azure => Arc::new(azure::AzureStore::open(root, options)?),
-        Scheme::S3 | Scheme::Direct => {
+        Scheme::S3 => {
             let _ = options;
             return Err(crate::Error::new(crate::Code::Unsupported, "not built yet"));
         }

@@ -1,6 +1,7 @@
 //! Small helpers, then one module per subject.
 
 mod basics;
+mod direct;
 
 use bytes::Bytes;
 use s3dlio::base::buffer::{Buffer, Window};
@@ -14,7 +15,7 @@ use std::future::Future;
 use std::path::Path;
 
 /// Both schemes, where a test holds for both.
-const SCHEMES: [&str; 1] = ["file"];
+const SCHEMES: [&str; 2] = ["file", "direct"];
 
 fn wait<F: Future>(future: F) -> F::Output {
     s3dlio::runtime::block_on(future).unwrap()

@@ -202,28 +202,44 @@ pub fn set_modified(file: &File, nanoseconds: i64) -> Result<()> {
 pub fn read_at(file: &File, offset: u64, dst: &mut [u8]) -> Result<usize> {
     let mut done = 0;
     while done < dst.len() {
-        match file.read_at(&mut dst[done..], offset + done as u64) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
-            Err(error) => return Err(error),
+        match read_some_at(file, offset + done as u64, &mut dst[done..])? {
+            0 => break,
+            n => done += n,
         }
     }
     Ok(done)
+}
+
+/// One read, which may be short.
+pub fn read_some_at(file: &File, offset: u64, dst: &mut [u8]) -> Result<usize> {
+    loop {
+        match file.read_at(dst, offset) {
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            done => return done,
+        }
+    }
 }
 
 /// Writes all of `data`.
 pub fn write_all_at(file: &File, offset: u64, data: &[u8]) -> Result<()> {
     let mut done = 0;
     while done < data.len() {
-        match file.write_at(&data[done..], offset + done as u64) {
-            Ok(0) => return Err(Error::from_raw_os_error(libc::EIO)),
-            Ok(n) => done += n,
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
-            Err(error) => return Err(error),
+        match write_some_at(file, offset + done as u64, &data[done..])? {
+            0 => return Err(Error::from_raw_os_error(libc::EIO)),
+            n => done += n,
         }
     }
     Ok(())
+}
+
+/// One write, which may be short.
+pub fn write_some_at(file: &File, offset: u64, data: &[u8]) -> Result<usize> {
+    loop {
+        match file.write_at(data, offset) {
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            done => return done,
+        }
+    }
 }
 
 /// Flushes data and facts of a file, or the names of a folder, to the device.
