@@ -17,8 +17,11 @@ TOOLS = Path(os.environ.get("S3DLIO_TEST_TOOLS", ""))
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 RELEASE = TARGET / "release"
 
-# `12 passed, 0 failed`, and cargo's `test result: ok. 12 passed; 0 failed; ...`.
-COUNT = re.compile(r"(?:^|\s)(\d+) passed[,;] (\d+) failed")
+# cargo prints one such line per test binary: they add up.
+CARGO = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed")
+# Every other suite ends with a line that counts; pytest's reads `2 failed, 10 passed in 3.21s`.
+PLAIN = re.compile(r"^(\d+) passed, (\d+) failed$")
+PYTEST = re.compile(r"^(?:=+ )?(?:(\d+) failed)?(?:, )?(?:(\d+) passed)?.*?(?:, (\d+) errors?)? in [\d.]+s")
 
 
 @dataclass
@@ -29,14 +32,45 @@ class Suite:
     quick: bool = True  # also part of `tests/run quick`
 
 
+class Count:
+    """The sum of cargo's lines, or the last line of any other runner."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def read(self, line):
+        if found := CARGO.match(line):
+            self.passed += int(found[1])
+            self.failed += int(found[2])
+        elif found := PLAIN.match(line):
+            self.passed, self.failed = int(found[1]), int(found[2])
+        elif (found := PYTEST.match(line)) and any(found.groups()):
+            failed, passed, errors = (int(number or 0) for number in found.groups())
+            self.passed, self.failed = passed, failed + errors
+
+
 def cargo(*args):
-    return ["cargo", "test", "--release", *args]
+    return ["cargo", "test", "--release", "--no-fail-fast", *args]
 
 
+# The order is that of a developer's interest: what fails first tells most.
 SUITES = [
     Suite("rust-unit", "Rust", cargo("--lib")),
+    Suite("rules", "Rust", cargo("--test", "tidy", "--test", "reference", "--test", "header")),
+    Suite("transfer", "Rust", cargo("--test", "transfer")),
+    Suite("store-suite", "Rust", cargo("--test", "store_suite")),
+    Suite("local-store", "Rust", cargo("--test", "local_store"), quick=False),
+    Suite("s3-store", "Rust", cargo("--test", "s3_store"), quick=False),
+    Suite("azure-store", "Rust", cargo("--test", "azure_store"), quick=False),
+    Suite("writer-matrix", "Rust", cargo("--test", "writer_matrix"), quick=False),
+    Suite("memory-use", "Rust", cargo("--test", "memory_use", "--", "--nocapture"), quick=False),
     Suite("rust-doc", "Rust", cargo("--doc"), quick=False),
-    Suite("store-suite", "Rust", cargo("--test", "store_suite", "--", "--test-threads=4")),
+    Suite("c", "C", ["tests/c/run.sh", "plain"]),
+    Suite("c-valgrind", "C", ["tests/c/run.sh", "valgrind"], quick=False),
+    Suite("c-asan", "C", ["tests/c/run.sh", "asan"], quick=False),
+    Suite("cpp", "C++", ["tests/cpp/run.sh"]),
+    Suite("cmake", "C++", ["tests/cmake/run.sh"], quick=False),
+    Suite("python", "Python", ["tests/python/run.sh"]),
     Suite("julia", "Julia", ["tests/julia/run.sh"], quick=False),
 ]
 
@@ -52,12 +86,11 @@ def run(suite):
         suite.command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace",
     )
-    passed = failed = 0
+    count = Count()
     for line in process.stdout:
         print(line, end="", flush=True)
-        if count := COUNT.search(line):
-            passed += int(count[1])
-            failed += int(count[2])
+        count.read(line.rstrip())
+    passed, failed = count.passed, count.failed
     status = process.wait()
     if status != 0 and failed == 0 or passed + failed == 0:
         print(f"{suite.name}: exit status {status} with {passed} passed and {failed} failed tests")
