@@ -80,6 +80,13 @@ pub fn crc32c_base64(value: u32) -> String {
     base64::engine::general_purpose::STANDARD.encode(value.to_be_bytes())
 }
 
+/// Reads what [`crc32c_base64`] writes; `None` for anything else.
+pub fn crc32c_base64_value(text: &str) -> Option<u32> {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}
+
 impl fmt::Display for Crc32c {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "crc32c:{:08x}", self.value)
@@ -143,5 +150,7 @@ mod tests {
             assert_eq!(parse_crc32c(bad).unwrap_err().code(), Code::InvalidArgument, "{bad:?}");
         }
         assert_eq!(crc32c_base64(0xe306_9283), "4waSgw==");
+        assert_eq!(crc32c_base64_value("4waSgw=="), Some(0xe306_9283));
+        assert_eq!(crc32c_base64_value("pzJFoA==-1"), None, "a checksum of checksums");
     }
 }

@@ -11,6 +11,7 @@ pub mod file;
 pub mod memory;
 pub mod posix;
 mod registry;
+pub mod s3;
 mod types;
 
 pub use cached::store_for_object;

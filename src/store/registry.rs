@@ -1,6 +1,6 @@
 //! Which backend serves which scheme. A new backend is one line in [`open`].
 
-use super::{ObjectStore, StoreRef, azure, direct, file, memory};
+use super::{ObjectStore, StoreRef, azure, direct, file, memory, s3};
 use crate::base::uri::{Scheme, Uri};
 use crate::error::Result;
 use crate::options::{self, Options, Resolved};
@@ -88,9 +88,6 @@ fn open(root: Uri, options: &Resolved) -> Result<StoreRef> {
         Scheme::File => Arc::new(file::open(root, options)),
         Scheme::Direct => Arc::new(direct::open(root, options)?),
         Scheme::Azure => Arc::new(azure::AzureStore::open(root, options)?),
-        Scheme::S3 => {
-            let _ = options;
-            return Err(crate::Error::new(crate::Code::Unsupported, "not built yet"));
-        }
+        Scheme::S3 => Arc::new(s3::S3Store::open(root, options)?),
     })
 }

@@ -1,0 +1,196 @@
+//! `s3://bucket/prefix`: Amazon S3 and services that speak its protocol, over the official SDK.
+//!
+//! Opening does no I/O. What holds sockets is made at first use, per process, so that a forked child
+//! never touches its parent's connections. Every logical operation runs inside [`S3Store::run`],
+//! which bounds the requests in flight, holds the deadline and completes the error.
+
+mod bucket;
+mod client;
+mod copy;
+mod delete;
+mod error;
+mod list;
+mod read;
+mod tls;
+mod upload;
+mod watch;
+mod write;
+
+use super::*;
+use crate::base::key;
+use crate::error::{Code, Error};
+use crate::options::Resolved;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use client::{Settings, Shared};
+pub use list::PendingUpload;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Instant, SystemTime};
+
+/// Limits of the protocol, in bytes and parts.
+const MIN_PART: u64 = 5 << 20;
+const MAX_PART: u64 = 5 << 30;
+const MAX_PARTS: u32 = 10_000;
+
+/// Objects below one root of a bucket.
+#[derive(Clone, Debug)]
+pub struct S3Store {
+    root: Uri,
+    /// What full keys below the root start with.
+    prefix: String,
+    shared: Arc<Shared>,
+}
+
+impl S3Store {
+    /// Checks the options; does no I/O but reading the CA bundle.
+    pub fn open(root: Uri, options: &Resolved) -> Result<Self> {
+        let shared = Shared::new(Settings::from_options(options)?);
+        Ok(S3Store { prefix: root.key_prefix(), root, shared })
+    }
+
+    /// Uploads in parts below a prefix that were neither completed nor aborted.
+    pub async fn pending_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>> {
+        self.run("list_uploads", &self.uri(prefix), list::pending_uploads(self, prefix)).await
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    fn bucket(&self) -> &str {
+        self.root.container()
+    }
+
+    fn uri(&self, key: &str) -> Uri {
+        self.root.join(key)
+    }
+
+    fn full_key(&self, key: &str) -> Result<String> {
+        key::check(key)?;
+        let full = format!("{}{key}", self.prefix);
+        key::check(&full)?;
+        Ok(full)
+    }
+
+    async fn client(&self) -> Result<Client> {
+        self.shared.client(&self.root).await
+    }
+
+    /// What an SDK call's failure means.
+    fn failed<E>(&self, failure: error::Failure<E>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        error::from_sdk(self.settings(), failure)
+    }
+
+    /// Runs one logical operation: bounded, in time, its error complete. Not to be nested.
+    async fn run<T>(
+        &self,
+        operation: &'static str,
+        uri: &Uri,
+        work: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        let began = Instant::now();
+        let limit = self.settings().operation_timeout;
+        // Boxed: the SDK's futures are large and deeply nested types.
+        let work: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>> = Box::pin(work);
+        let bounded = async {
+            let _permit = self.shared.permit().await?;
+            work.await
+        };
+        let in_time = async {
+            match limit {
+                None => bounded.await,
+                Some(limit) => tokio::time::timeout(limit, bounded).await.unwrap_or_else(|_| {
+                    Err(Error::new(Code::Timeout, format!("not done within {} ms", limit.as_millis()))
+                        .with_hint("see net.operation_timeout_ms"))
+                }),
+            }
+        };
+        let (result, attempts) = watch::counting(in_time).await;
+        result.map_err(|error| {
+            let error = error.with_context(operation, uri);
+            if attempts > 0 { error.with_attempts(attempts, began.elapsed()) } else { error }
+        })
+    }
+}
+
+/// The SDK's time as the standard library's.
+fn to_system_time(time: Option<&aws_sdk_s3::primitives::DateTime>) -> Option<SystemTime> {
+    time.and_then(|time| SystemTime::try_from(*time).ok())
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    fn root(&self) -> &Uri {
+        &self.root
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            blocking_io: false,
+            conditional_put: self.settings().conditional_put,
+            metadata: true,
+            literal_keys: true,
+            min_part_size: MIN_PART,
+            max_part_size: MAX_PART,
+            max_parts: MAX_PARTS,
+            alignment: 1,
+        }
+    }
+
+    async fn get_into(&self, key: &str, request: GetRequest, dst: Window) -> Result<GetResult> {
+        self.run("get", &self.uri(key), read::get_into(self, key, request, dst)).await
+    }
+
+    async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
+        self.run("put", &self.uri(key), write::put(self, key, data, options)).await
+    }
+
+    async fn create_upload(&self, key: &str, options: &PutOptions) -> Result<Arc<dyn Upload>> {
+        let upload = self.run("put", &self.uri(key), upload::create(self, key, options)).await?;
+        Ok(Arc::new(upload))
+    }
+
+    async fn stat(&self, key: &str) -> Result<ObjectMeta> {
+        self.run("stat", &self.uri(key), read::stat(self, key, None)).await
+    }
+
+    async fn list_page(&self, request: &ListRequest) -> Result<ListPage> {
+        self.run("list", &self.uri(&request.prefix), list::page(self, request)).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        self.run("delete", &self.uri(key), delete::one(self, key)).await
+    }
+
+    async fn delete_many(&self, keys: &[String]) -> Result<Vec<Result<()>>> {
+        self.run("delete", &self.root, delete::many(self, keys)).await
+    }
+
+    async fn copy(&self, from: &str, to: &str) -> Result<PutResult> {
+        self.run("copy", &self.uri(from), copy::copy(self, from, to)).await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        if from == to {
+            return self.stat(from).await.map(drop);
+        }
+        self.copy(from, to).await?;
+        self.delete(from).await
+    }
+
+    async fn create_container(&self) -> Result<()> {
+        self.run("create_container", &self.root, bucket::create(self)).await
+    }
+
+    async fn delete_container(&self) -> Result<()> {
+        self.run("delete_container", &self.root, bucket::delete(self)).await
+    }
+
+    async fn list_containers(&self) -> Result<Vec<ContainerInfo>> {
+        self.run("list_containers", &self.root, bucket::list(self)).await
+    }
+}

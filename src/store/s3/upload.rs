@@ -1,0 +1,220 @@
+//! An object in parts: CreateMultipartUpload, UploadPart, CompleteMultipartUpload, Abort.
+
+use super::client::Checksum;
+use super::{
+    Bytes, Code, Error, MAX_PARTS, Part, PutCondition, PutOptions, PutResult, Result, S3Store, Upload,
+    UploadTotal,
+};
+use super::{async_trait, write};
+use crate::base::checksum::{Crc32c, crc32c_base64};
+use crate::base::sync::lock;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Mutex;
+
+pub(super) struct S3Upload {
+    store: S3Store,
+    key: String,
+    full: String,
+    id: String,
+    options: PutOptions,
+    /// What the service said of each part.
+    parts: Mutex<BTreeMap<u32, Stored>>,
+}
+
+#[derive(Clone)]
+struct Stored {
+    etag: String,
+    crc: Crc32c,
+}
+
+pub(super) async fn create(store: &S3Store, key: &str, options: &PutOptions) -> Result<S3Upload> {
+    write::check_put(store, options)?;
+    let full = store.full_key(key)?;
+    let mut create = store
+        .client()
+        .await?
+        .create_multipart_upload()
+        .bucket(store.bucket())
+        .key(&full)
+        .set_content_type(options.content_type.clone())
+        .set_metadata((!options.metadata.is_empty()).then(|| options.metadata.clone().into_iter().collect()));
+    if store.settings().checksum == Checksum::Always {
+        // One checksum over the whole object, so that a later HEAD gives it.
+        create = create.checksum_algorithm(ChecksumAlgorithm::Crc32C).checksum_type(ChecksumType::FullObject);
+    }
+    let output = create.send().await.map_err(|e| store.failed(e))?;
+    let id = output.upload_id.filter(|id| !id.is_empty());
+    Ok(S3Upload {
+        store: store.clone(),
+        key: key.to_owned(),
+        full,
+        id: id.ok_or_else(|| Error::new(Code::Protocol, "the server gave no upload id"))?,
+        options: options.clone(),
+        parts: Mutex::default(),
+    })
+}
+
+impl S3Upload {
+    fn checksum(&self) -> bool {
+        self.store.settings().checksum == Checksum::Always
+    }
+
+    async fn send_part(&self, number: u32, data: Bytes, crc: Crc32c) -> Result<()> {
+        if number >= MAX_PARTS {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!("part {number} is past the last one; an object has at most {MAX_PARTS} parts"),
+            ));
+        }
+        let part = self
+            .store
+            .client()
+            .await?
+            .upload_part()
+            .bucket(self.store.bucket())
+            .key(&self.full)
+            .upload_id(&self.id)
+            .part_number(number as i32 + 1)
+            .content_length(data.len() as i64)
+            .body(ByteStream::from(data));
+        let sent = match self.checksum() {
+            true => {
+                let part = part.checksum_algorithm(ChecksumAlgorithm::Crc32C);
+                let part = part.checksum_crc32_c(crc32c_base64(crc.value()));
+                part.customize().disable_payload_signing().send().await
+            }
+            false => part.send().await,
+        };
+        let output = sent.map_err(|e| self.store.failed(e))?;
+        write::check_returned(crc, output.checksum_crc32_c())?;
+        let etag = output.e_tag.filter(|etag| !etag.is_empty());
+        let etag = etag.ok_or_else(|| {
+            Error::new(Code::Protocol, format!("the server gave no ETag for part {number}"))
+        })?;
+        lock(&self.parts).insert(number, Stored { etag, crc });
+        Ok(())
+    }
+
+    /// The list of parts to publish; every one of them must be there.
+    fn completed(&self, count: u32, total: UploadTotal) -> Result<CompletedMultipartUpload> {
+        let parts = lock(&self.parts);
+        let mut whole = Crc32c::new();
+        let mut list = CompletedMultipartUpload::builder();
+        for number in 0..count {
+            let part = parts.get(&number).ok_or_else(|| {
+                Error::new(Code::InvalidState, format!("part {number} of {count} was not stored"))
+            })?;
+            whole = whole.combine(part.crc);
+            let completed = CompletedPart::builder().part_number(number as i32 + 1).e_tag(&part.etag);
+            let completed = match self.checksum() {
+                true => completed.checksum_crc32_c(crc32c_base64(part.crc.value())),
+                false => completed,
+            };
+            list = list.parts(completed.build());
+        }
+        match whole == total.crc32c {
+            true => Ok(list.build()),
+            false => Err(Error::new(
+                Code::ChecksumMismatch,
+                format!("the stored parts have {whole:?}, but {:?} was expected", total.crc32c),
+            )),
+        }
+    }
+
+    async fn publish(&self, count: u32, total: UploadTotal) -> Result<PutResult> {
+        if count == 0 {
+            // S3 has no uploads without parts.
+            self.remove().await?;
+            return write::put(&self.store, &self.key, Bytes::new(), &self.options).await;
+        }
+        let list = self.completed(count, total)?;
+        let (if_none_match, if_match) = write::condition_headers(&self.options.condition);
+        let mut complete = self
+            .store
+            .client()
+            .await?
+            .complete_multipart_upload()
+            .bucket(self.store.bucket())
+            .key(&self.full)
+            .upload_id(&self.id)
+            .multipart_upload(list)
+            .mpu_object_size(total.crc32c.covered() as i64)
+            .set_if_none_match(if_none_match)
+            .set_if_match(if_match);
+        if self.checksum() {
+            let whole = crc32c_base64(total.crc32c.value());
+            complete = complete.checksum_type(ChecksumType::FullObject).checksum_crc32_c(whole);
+        }
+        match complete.send().await {
+            Ok(output) => {
+                // A 200 may carry an error or nothing: only an ETag says that the object is there.
+                if output.e_tag.as_deref().unwrap_or_default().is_empty() {
+                    return Err(Error::new(
+                        Code::UnknownOutcome,
+                        "the server answered the completion with success but named no ETag",
+                    ));
+                }
+                if output.checksum_type() == Some(&ChecksumType::FullObject) {
+                    write::check_returned(total.crc32c, output.checksum_crc32_c())?;
+                }
+                Ok(PutResult { etag: output.e_tag, version: output.version_id })
+            }
+            Err(failure) => self.publish_failed(total, self.store.failed(failure)).await,
+        }
+    }
+
+    /// The upload is gone or the answer was lost: the object itself tells whether it is published.
+    async fn publish_failed(&self, total: UploadTotal, error: Error) -> Result<PutResult> {
+        let gone = error.code() == Code::NotFound && self.options.condition == PutCondition::Always;
+        let lost = matches!(error.code(), Code::Timeout | Code::Connection | Code::Truncated);
+        if (gone && super::watch::attempts() > 1 || lost)
+            && let Some(result) = write::stored_already(&self.store, &self.key, total.crc32c).await
+        {
+            return Ok(result);
+        }
+        if lost {
+            let cause = "the answer to the completion was lost; whether the object is published is unknown";
+            return Err(error.with_code(Code::UnknownOutcome).with_cause(cause));
+        }
+        if error.code() == Code::NotFound {
+            return Err(error.with_cause("the upload was aborted or completed before"));
+        }
+        write::condition_failed(&self.store, &self.key, total.crc32c, &self.options, error).await
+    }
+
+    async fn remove(&self) -> Result<()> {
+        let abort = self.store.client().await?.abort_multipart_upload();
+        let abort = abort.bucket(self.store.bucket()).key(&self.full).upload_id(&self.id);
+        let result = abort.send().await.map_err(|e| self.store.failed(e));
+        match result {
+            // Gone already: the state asked for is there.
+            Err(error) if error.code() == Code::NotFound => Ok(()),
+            other => other.map(drop),
+        }
+    }
+}
+
+#[async_trait]
+impl Upload for S3Upload {
+    async fn put_part(&self, part: Part) -> Result<()> {
+        let uri = self.store.uri(&self.key);
+        self.store.run("put", &uri, self.send_part(part.number, part.data, part.crc32c)).await
+    }
+
+    async fn complete(&self, parts: u32, total: UploadTotal) -> Result<PutResult> {
+        self.store.run("put", &self.store.uri(&self.key), self.publish(parts, total)).await
+    }
+
+    async fn abort(&self) -> Result<()> {
+        self.store.run("abort", &self.store.uri(&self.key), self.remove()).await
+    }
+}
+
+impl fmt::Debug for S3Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3Upload({})", self.store.uri(&self.key))
+    }
+}

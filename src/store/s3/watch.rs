@@ -1,0 +1,234 @@
+//! Watches every HTTP attempt from between the SDK and its connector: counts them, and gives up
+//! one on which no byte moved for the progress timeout. A slow but moving one is never given up.
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// Request bodies go out in pieces of this many bytes, so that progress shows and little of lent
+/// memory sits in the connection's queue.
+const PIECE: usize = 256 << 10;
+
+tokio::task_local! {
+    static ATTEMPTS: Cell<u32>;
+}
+
+/// Runs `future` and says how many HTTP attempts it made.
+pub(super) async fn counting<F: Future>(future: F) -> (F::Output, u32) {
+    let counted = async {
+        let output = future.await;
+        (output, attempts())
+    };
+    ATTEMPTS.scope(Cell::new(0), counted).await
+}
+
+/// How many HTTP attempts the surrounding [`counting`] has seen so far.
+pub(super) fn attempts() -> u32 {
+    ATTEMPTS.try_with(Cell::get).unwrap_or(0)
+}
+
+/// The failure of an attempt on which nothing moved.
+#[derive(Debug, thiserror::Error)]
+#[error("no byte moved for {} ms", .0.as_millis())]
+pub(super) struct Stalled(Duration);
+
+/// An SDK client whose attempts are counted and watched.
+#[derive(Debug)]
+pub(super) struct WatchedClient {
+    inner: SharedHttpClient,
+    limit: Duration,
+}
+
+impl WatchedClient {
+    /// Attempts of `inner` without a byte for `limit` fail.
+    pub(super) fn new(inner: SharedHttpClient, limit: Duration) -> Self {
+        WatchedClient { inner, limit }
+    }
+}
+
+impl HttpClient for WatchedClient {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(WatchedConnector { inner, limit: self.limit })
+    }
+
+    fn validate_base_client_config(
+        &self,
+        components: &RuntimeComponentsBuilder,
+        config: &ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.inner.validate_base_client_config(components, config)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.inner.connector_metadata()
+    }
+}
+
+#[derive(Debug)]
+struct WatchedConnector {
+    inner: SharedHttpConnector,
+    limit: Duration,
+}
+
+impl HttpConnector for WatchedConnector {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let _ = ATTEMPTS.try_with(|count| count.set(count.get() + 1)); // none outside of `counting`
+        let clock = Clock::start();
+        let body = request.take_body();
+        // An empty body stays as it is: a wrapped one would be announced.
+        *request.body_mut() = match body.content_length() {
+            Some(0) => body,
+            _ => SdkBody::from_body_1_x(SentBody {
+                inner: Box::pin(body),
+                rest: Bytes::new(),
+                clock: clock.clone(),
+            }),
+        };
+        let answer = self.inner.call(request);
+        let limit = self.limit;
+        HttpConnectorFuture::new(async move {
+            let mut answer = pin!(answer);
+            loop {
+                let until = clock.last() + limit;
+                tokio::select! {
+                    biased;
+                    response = &mut answer => {
+                        let watch = move |body| SdkBody::from_body_1_x(ReceivedBody {
+                            inner: Box::pin(body),
+                            limit,
+                            alarm: Box::pin(tokio::time::sleep(limit)),
+                        });
+                        return response.map(|response| response.map(watch));
+                    }
+                    () = tokio::time::sleep_until(until) => {
+                        if clock.last() + limit <= Instant::now() {
+                            return Err(ConnectorError::timeout(Stalled(limit).into()));
+                        }
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// When a byte of the request moved last.
+#[derive(Debug)]
+struct Clock {
+    start: Instant,
+    /// Microseconds after `start`.
+    moved: AtomicU64,
+}
+
+impl Clock {
+    fn start() -> Arc<Clock> {
+        Arc::new(Clock { start: Instant::now(), moved: AtomicU64::new(0) })
+    }
+
+    fn touch(&self) {
+        self.moved.store(self.start.elapsed().as_micros() as u64, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Instant {
+        self.start + Duration::from_micros(self.moved.load(Ordering::Relaxed))
+    }
+}
+
+/// A request body in pieces; each one that the connection takes is progress.
+struct SentBody {
+    inner: Pin<Box<SdkBody>>,
+    rest: Bytes,
+    clock: Arc<Clock>,
+}
+
+impl Body for SentBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.clock.touch();
+        while self.rest.is_empty() {
+            match self.inner.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                other => return other,
+            }
+        }
+        let n = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(n);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.inner.size_hint().exact() {
+            Some(inner) => SizeHint::with_exact(inner + self.rest.len() as u64),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+/// A response body that fails when nothing comes for the limit.
+struct ReceivedBody {
+    inner: Pin<Box<SdkBody>>,
+    limit: Duration,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Body for ReceivedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let limit = self.limit;
+        if let Poll::Ready(frame) = self.inner.as_mut().poll_frame(cx) {
+            self.alarm.as_mut().reset(Instant::now() + limit);
+            return Poll::Ready(frame);
+        }
+        match self.alarm.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Some(Err(Stalled(limit).into()))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
