@@ -184,6 +184,13 @@ class S3Server(Server):
 
 
 class Seaweed(S3Server):
+    """SeaweedFS: signatures, checksums and conditions are checked.
+
+    Keys are paths of a file system there: lists walk the tree (a/1 before a-b), \\ becomes /, a//b becomes a/b,
+    keys with . or .. components are refused, a name has at most 255 bytes, and a folder that became empty
+    stays listed for a while.
+    """
+
     name, variable = "seaweed", "S3DLIO_TEST_SEAWEED"
 
     def prepare(self):
@@ -211,6 +218,14 @@ class Seaweed(S3Server):
 
 
 class SecondS3(S3Server):
+    """moto: every key literally, lists in byte order, conditional writes, whole multipart semantics.
+
+    It checks neither signatures nor the checksums of uploads, answers 200 where a bucket exists already (as
+    us-east-1 does), and cannot take a newline in a key. `rclone serve s3`, the other candidate, ignores
+    conditions on writes and if-match on reads, loses content type and metadata on copies, and refuses keys
+    such as a//b, or a/b beside a.
+    """
+
     name, variable = "s3b", "S3DLIO_TEST_S3B"
 
     def prepare(self):
