@@ -42,8 +42,8 @@ struct Stream {
     /// Of the next read, in plain bytes; may be past the end.
     position: u64,
     expected: Option<u32>,
-    /// Of the bytes from 0 to `position`, while it covers all of them.
-    crc: Crc32c,
+    /// Of the bytes from 0 to `position`, unless a seek left some out.
+    crc: Option<Crc32c>,
     /// What the end gave; until the next seek.
     failure: Option<Error>,
 }
@@ -74,7 +74,7 @@ impl Reader {
             decoder = Some(Decoder { decompressor, produced: 0, ended: false });
         }
         let stream =
-            Stream { source, decoder, position: 0, expected: None, crc: Crc32c::new(), failure: None };
+            Stream { source, decoder, position: 0, expected: None, crc: Some(Crc32c::new()), failure: None };
         Ok(Reader {
             store: store.clone(),
             uri,
@@ -169,7 +169,7 @@ impl Reader {
             let message = format!("the position {base} moved by {by} is negative or too large");
             self.context(Error::new(Code::InvalidArgument, message))
         })?;
-        stream.seek(target).map_err(|e| self.context(e))?;
+        stream.seek(target);
         Ok(target)
     }
 
@@ -226,7 +226,7 @@ impl Stream {
             let n = data.len().min(wanted - at);
             dst[at..at + n].copy_from_slice(&data[..n]);
             self.source.consume(n);
-            if self.expected.is_some() {
+            if let Some(crc) = crc.as_mut().filter(|_| self.expected.is_some()) {
                 crc.update(&dst[at..at + n]);
             }
             at += n;
@@ -253,19 +253,16 @@ impl Stream {
             at += decoder.read(&mut self.source, &mut dst[at..]).await?;
         }
         let mut crc = self.crc;
-        if self.expected.is_some() {
+        if let Some(crc) = crc.as_mut().filter(|_| self.expected.is_some()) {
             crc.update(&dst[..at]);
         }
         self.advance(at, crc);
         Ok(at)
     }
 
-    fn advance(&mut self, bytes: usize, crc: Crc32c) {
-        let contiguous = self.crc.covered() == self.position;
+    fn advance(&mut self, bytes: usize, crc: Option<Crc32c>) {
         self.position += bytes as u64;
-        if contiguous {
-            self.crc = crc;
-        }
+        self.crc = crc;
     }
 
     /// Compares at the end, if everything from 0 on was read.
@@ -274,9 +271,9 @@ impl Stream {
             Some(decoder) => decoder.ended || size == Some(self.position),
             None => size == Some(self.position),
         };
-        match self.expected {
-            Some(expected) if ended && self.crc.covered() == self.position => {
-                let actual = self.crc.value();
+        match (self.expected, self.crc) {
+            (Some(expected), Some(crc)) if ended => {
+                let actual = crc.value();
                 if actual == expected {
                     return Ok(());
                 }
@@ -295,13 +292,14 @@ impl Stream {
         }
     }
 
-    fn seek(&mut self, target: u64) -> Result<()> {
+    fn seek(&mut self, target: u64) {
         self.failure = None;
-        self.position = target;
-        if target == 0 {
-            self.crc = Crc32c::new();
+        match target {
+            0 => self.crc = Some(Crc32c::new()),
+            target if target != self.position => self.crc = None,
+            _ => {}
         }
-        Ok(())
+        self.position = target;
     }
 }
 
