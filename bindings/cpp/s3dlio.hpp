@@ -239,8 +239,8 @@ struct writable<C, true> : std::negation<std::is_const<typename contiguous<C>::e
 /// Bytes of someone else's that are only read. Made from pointer and size in bytes, or implicitly from
 /// contiguous memory: `std::vector`, `std::array`, `std::string(_view)`, `std::span`, arrays, `buffer`.
 /// Elements must be trivially copyable; a vector of `float` gives `4 * size()` bytes. Must not outlive
-/// the memory. Arrays of `char` are refused, because a literal's NUL byte would be stored too: write
-/// `std::string_view("text")`, or pointer and size.
+/// the memory. A literal is its text without the NUL byte at its end. Other arrays of `char` are refused,
+/// because it is not clear where they end: give a `std::string_view`, or pointer and size.
 class byte_view {
   public:
     constexpr byte_view() noexcept = default;
@@ -249,7 +249,9 @@ class byte_view {
     byte_view(const C& memory) noexcept
         : byte_view(std::data(memory), std::size(memory) * sizeof(typename detail::contiguous<const C>::element)) {}
     template <std::size_t N>
-    byte_view(const char (&)[N]) = delete;
+    byte_view(const char (&literal)[N]) noexcept : byte_view(literal, literal[N - 1] == '\0' ? N - 1 : N) {}
+    template <std::size_t N>
+    byte_view(char (&)[N]) = delete;
 
     constexpr const std::byte* data() const noexcept { return data_; }
     constexpr std::size_t size() const noexcept { return size_; }
@@ -615,6 +617,9 @@ class lister {
 
 // ------------------------------------------------------------------------------------------- store
 
+class reader;
+class writer;
+
 /// What one key of `get_many` gave: data or an error.
 struct get_result {
     buffer data;
@@ -814,6 +819,13 @@ class store {
         outcome.check(s3dlio_store_list_containers(handle_.get(), &raw, outcome.slot()));
         return lister(raw);
     }
+
+    /// Opens the object for reading; see `s3dlio::reader`.
+    s3dlio::reader reader(std::string_view key) const;
+    s3dlio::reader reader(std::string_view key, const options& options) const;
+    /// Starts an object; see `s3dlio::writer`.
+    s3dlio::writer writer(std::string_view key, const put_options& put = {}) const;
+    s3dlio::writer writer(std::string_view key, const options& options, const put_options& put = {}) const;
 
     /// Reads a range and holds it against `crc32c`, or the whole object against the stored checksum;
     /// `S3DLIO_ERR_CHECKSUM_MISMATCH` names both values.
@@ -1090,6 +1102,13 @@ class writer {
     }
     detail::owned<s3dlio_writer> handle_;
 };
+
+inline reader store::reader(std::string_view key) const { return s3dlio::reader(*this, key); }
+inline reader store::reader(std::string_view key, const options& options) const { return s3dlio::reader(*this, key, options); }
+inline writer store::writer(std::string_view key, const put_options& put) const { return s3dlio::writer(*this, key, put); }
+inline writer store::writer(std::string_view key, const options& options, const put_options& put) const {
+    return s3dlio::writer(*this, key, options, put);
+}
 
 // --------------------------------------------------------------------------------------- iostreams
 
