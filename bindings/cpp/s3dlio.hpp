@@ -710,6 +710,7 @@ class store {
     /// Many objects at once; the results are in the order of `keys`, each data or an error of its own.
     /// Throws only where nothing could be tried.
     std::vector<get_result> get_many(const std::vector<std::string>& keys) const {
+        refuse_moved_from();
         std::vector<const char*> c_keys;
         c_keys.reserve(keys.size());
         for (const std::string& key : keys) {
@@ -837,6 +838,7 @@ class store {
     }
     /// Many validations at once; one outcome per check, in order: nothing where it is valid, else the error.
     std::vector<std::optional<error>> validate_many(const std::vector<check>& checks) const {
+        refuse_moved_from();
         raw_checks raw;
         raw.rows.reserve(checks.size());
         for (const check& wanted : checks) {
@@ -874,6 +876,11 @@ class store {
         s3dlio_store* raw = nullptr;
         outcome.check(s3dlio_store_open(c_uri.c_str(), options, &raw, outcome.slot()));
         handle_.reset(raw);
+    }
+
+    /// Calls for many would report it once per row.
+    void refuse_moved_from() const {
+        if (!handle_) throw error(S3DLIO_ERR_INVALID_ARGUMENT, "the store was moved from");
     }
 
     /// Frees what a call for many left behind, also when a copy of it throws.

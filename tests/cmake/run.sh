@@ -95,10 +95,10 @@ check "cxx_static is static" needs_no_shared "$work/use/cxx_static"
 
 check "this minor version" configure "$work/v" "${found[@]}" -DWANTED_VERSION="$minor"
 check "this version" configure "$work/v" "${found[@]}" -DWANTED_VERSION="$version"
-check_refused "the next minor version" "compatible with requested" configure "$work/v" "${found[@]}" -DWANTED_VERSION="$next_minor"
-check_refused "a newer patch" "compatible with requested" configure "$work/v" "${found[@]}" -DWANTED_VERSION="$minor.999"
-check_refused "the next major version" "compatible with requested" configure "$work/v" "${found[@]}" -DWANTED_VERSION=9.0
-check_refused "an older minor version" "compatible with requested" configure "$work/v" "${found[@]}" -DWANTED_VERSION=0.0
+check_refused "the next minor version" "compatible +with +requested" configure "$work/v" "${found[@]}" -DWANTED_VERSION="$next_minor"
+check_refused "a newer patch" "compatible +with +requested" configure "$work/v" "${found[@]}" -DWANTED_VERSION="$minor.999"
+check_refused "the next major version" "compatible +with +requested" configure "$work/v" "${found[@]}" -DWANTED_VERSION=9.0
+check_refused "an older minor version" "compatible +with +requested" configure "$work/v" "${found[@]}" -DWANTED_VERSION=0.0
 check "all components" configure "$work/v" "${found[@]}" "-DWANTED_COMPONENTS=shared;static;cxx"
 check_refused "an unknown component" "component +\"gpu\" +is +not" configure "$work/v" "${found[@]}" "-DWANTED_COMPONENTS=shared;gpu"
 mv "$lib/libs3dlio.a" "$work/kept.a"
