@@ -97,7 +97,14 @@ def folder(tmp_path):
     return s3dlio.Store(f"file://{tmp_path}")
 
 
+_counts = {"passed": 0, "failed": 0}
+
+
 def pytest_terminal_summary(terminalreporter):
     stats = terminalreporter.stats
-    failed = len(stats.get("failed", ())) + len(stats.get("error", ())) + len(stats.get("skipped", ()))
-    terminalreporter.write_line(f"{len(stats.get('passed', ()))} passed, {failed} failed")
+    _counts["passed"] = len(stats.get("passed", ()))
+    _counts["failed"] = sum(len(stats.get(kind, ())) for kind in ("failed", "error", "skipped"))
+
+
+def pytest_unconfigure():
+    print(f"{_counts['passed']} passed, {_counts['failed']} failed")

@@ -71,7 +71,7 @@ def test_own_buffers_are_read_into(folder):
     with pytest.raises(ValueError):
         s3dlio.Buffer(-1)
     with pytest.raises(MemoryError):
-        s3dlio.Buffer(2**63)
+        s3dlio.Buffer(2**62)
 
 
 def test_results_land_in_the_callers_memory(store):

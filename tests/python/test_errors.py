@@ -49,7 +49,8 @@ def test_an_error_says_everything(store):
         store.get("missing")
     error = caught.value
     assert isinstance(error, FileNotFoundError) and isinstance(error, s3dlio.S3dlioError)
-    assert (error.code, error.status, error.operation) == (-20, "not_found", "get")
+    assert (error.code, error.status) == (-20, "not_found")
+    assert error.operation in ("get", "stat")  # local stores ask for the size first
     assert error.uri == error.filename == f"{store.uri}/missing" and error.uri in str(error)
     assert error.errno == 2 and error.retryable is False
     if store.uri.startswith(("s3", "az")):
@@ -74,6 +75,11 @@ def test_errors_can_be_pickled_and_copied(memory):
 
 
 # ---- bad input
+
+
+def write(store, key):
+    with store.writer(key) as writer:
+        writer.write(b"x")
 
 
 @pytest.mark.parametrize("uri", ["", "nonsense", "/data", "file:/x", "s3:/b", "gopher://x/y", "s3:///key", "memory://", "az:///c", "file://relative", "s3://b\0x"])
@@ -108,16 +114,18 @@ def test_keys_that_cannot_be(store, folder):
         with pytest.raises(s3dlio.InvalidKeyError):
             store.put(key, b"x")
         with pytest.raises(s3dlio.InvalidKeyError):
-            store.writer(key)
+            write(store, key)
 
 
 @pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "a//b", "./a", "a/"])
 def test_keys_that_leave_the_root(folder, key):
-    for call in (folder.get, folder.exists, folder.stat, folder.delete, folder.reader, folder.writer):
+    for call in (folder.get, folder.exists, folder.stat, folder.delete, folder.reader):
         with pytest.raises(s3dlio.InvalidKeyError):
             call(key)
     with pytest.raises(s3dlio.InvalidKeyError):
         folder.put(key, b"x")
+    with pytest.raises(s3dlio.InvalidKeyError):
+        write(folder, key)
 
 
 def test_ranges_that_cannot_be(memory):

@@ -1,5 +1,6 @@
 """Threads, fork, other processes, and signals."""
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -39,25 +40,41 @@ def in_child(work, seconds=60):
 # ---- threads and the GIL
 
 
-def test_python_runs_while_a_call_blocks():
-    """The server that the call waits for is a Python thread of this very process."""
+@contextlib.contextmanager
+def answering(answer):
+    """A store whose server is a Python thread of this process: it calls `answer`, then says 404."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+
         def serve():
             client, _ = listener.accept()
             with client:
                 client.recv(65536)
+                answer()
                 client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        store = s3dlio.Store("s3://bucket", {
+        yield s3dlio.Store("s3://bucket", {
             "s3.endpoint": f"http://127.0.0.1:{listener.getsockname()[1]}", "s3.region": "us-east-1",
-            "s3.access_key_id": "k", "s3.secret_access_key": "s", "net.max_attempts": 1,
+            "s3.access_key_id": "key", "s3.secret_access_key": "secret", "net.max_attempts": 1,
         })
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_python_runs_while_a_call_blocks():
+    """The GIL is released: else the server that the call waits for could never answer."""
+    with answering(lambda: None) as store:
         with pytest.raises(s3dlio.S3dlioError) as caught:
             store.stat("k")
-        thread.join(60)
-        assert not thread.is_alive() and caught.value.http_status == 404
+        assert caught.value.http_status == 404
+
+
+def test_an_interrupt_arrives_when_the_call_returns():
+    """Python runs signal handlers between calls: the call ends first, nothing is lost or leaked."""
+    with answering(lambda: os.kill(os.getpid(), signal.SIGINT)) as store:
+        with pytest.raises(KeyboardInterrupt):
+            store.stat("k")
 
 
 def test_many_threads_share_a_store_and_a_reader(store):
@@ -124,11 +141,8 @@ def test_streams_belong_to_the_parent(store):
         for use in (lambda: reader.read(1), lambda: reader.read_at(0, bytearray(1)), lambda: writer.write(b"x"), writer.finish):
             with pytest.raises(s3dlio.ForkedError):
                 use()
-        nonlocal_close()
-        return "fine"
-
-    def nonlocal_close():
-        reader.close()  # freeing what was inherited is harmless
+        with contextlib.closing(reader):  # freeing what was inherited is harmless
+            return "fine"
 
     assert in_child(child) == "fine"
     assert half + reader.read() == DATA

@@ -1,0 +1,79 @@
+"""The wheel: built, installed into a fresh environment, and used there."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "bindings" / "python"
+LIBRARY = os.environ["S3DLIO_LIBRARY"]
+ROUND_TRIP = """
+import sys, s3dlio
+for root in sys.argv[1:]:
+    store = s3dlio.Store(root)
+    with store.writer("dir/key") as writer:
+        writer.write(b"123456789" * 1000)
+    assert store.get("dir/key") == b"123456789" * 1000
+    assert writer.stats.crc32c == s3dlio.crc32c(store.get("dir/key"))
+print("version", s3dlio.version(), s3dlio.__file__)
+"""
+
+
+def run(*command, **env):
+    """Runs with only the environment that a fresh shell would have, plus `env`."""
+    clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(
+        [str(part) for part in command], env={**clean, **env}, capture_output=True, text=True, timeout=600, cwd="/"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "source"  # pip builds in place; leave the checkout alone
+    names = ["pyproject.toml", "setup.py", "README.md", *(f"s3dlio/{p.name}" for p in (SOURCE / "s3dlio").iterdir() if p.suffix in (".py", ".typed"))]
+    for name in names:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes((SOURCE / name).read_bytes())
+    # setuptools is pinned in the test environment as in pyproject.toml, so nothing is downloaded.
+    run(sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "-w", folder, copy, S3DLIO_LIBRARY=LIBRARY)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_carries_the_library_for_any_python_3(wheel):
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert wheel.name == f"s3dlio-0.1.0-py3-none-{platform}.whl"
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"s3dlio/libs3dlio.so", "s3dlio/py.typed", "s3dlio/__init__.py"} <= set(names)
+
+
+def test_an_installed_wheel_works_alone(wheel, tmp_path):
+    """In a fresh environment, without S3DLIO_LIBRARY and without this checkout."""
+    venv.create(tmp_path / "env", with_pip=False, symlinks=True)
+    python = tmp_path / "env" / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+    printed = run(python, "-I", "-c", ROUND_TRIP, "memory://wheel/x", f"file://{tmp_path}/data")
+    assert printed.startswith("version 0.1.0") and str(tmp_path / "env") in printed
+    assert (tmp_path / "data" / "dir" / "key").read_bytes() == b"123456789" * 1000
+
+
+def test_the_installer_says_what_is_missing(tmp_path):
+    """Without the library and without the Rust sources there is a reason, not a broken package."""
+    (tmp_path / "s3dlio").mkdir()
+    (tmp_path / "s3dlio" / "__init__.py").touch()
+    for name in ("pyproject.toml", "setup.py", "README.md"):
+        (tmp_path / name).write_bytes((SOURCE / name).read_bytes())
+    for env, reason in (({}, "neither S3DLIO_LIBRARY nor the Rust sources"), ({"S3DLIO_LIBRARY": "/no/such.so"}, "/no/such.so")):
+        done = subprocess.run(
+            [sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=tmp_path, capture_output=True, text=True,
+            env={"PATH": os.environ["PATH"], **env}, timeout=120,
+        )
+        assert done.returncode != 0 and reason in done.stderr
