@@ -14,7 +14,7 @@ const SIZES: [usize; 20] = [
 /// The counter is one for the process: tests that look at it take turns.
 static COUNTER: Mutex<()> = Mutex::new(());
 
-fn turn() -> std::sync::MutexGuard<'static, ()> {
+pub fn turn() -> std::sync::MutexGuard<'static, ()> {
     COUNTER.lock().unwrap_or_else(|e| e.into_inner())
 }
 

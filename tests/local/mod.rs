@@ -1,7 +1,11 @@
 //! Small helpers, then one module per subject.
 
+mod access;
 mod basics;
 mod direct;
+mod kill;
+mod mounts;
+mod sys;
 
 use bytes::Bytes;
 use s3dlio::base::buffer::{Buffer, Window};
@@ -56,18 +60,26 @@ fn window(length: usize) -> (Window, s3dlio::base::buffer::WindowOwner) {
     (window.split_at(length).0, owner)
 }
 
+/// Uploads in parts; aborts where that fails.
 fn upload(store: &Store, key: &str, parts: &[&[u8]]) -> Result<PutResult> {
     let upload = wait(store.create_upload(key, &PutOptions::default()))?;
-    let (mut offset, mut whole) = (0, Crc32c::new());
-    for (number, data) in parts.iter().enumerate() {
-        let crc32c = Crc32c::of(data);
-        let data = Bytes::copy_from_slice(data);
-        let length = data.len() as u64;
-        wait(upload.put_part(Part { number: number as u32, offset, data, crc32c }))?;
-        offset += length;
-        whole = whole.combine(crc32c);
+    let put_all = || {
+        let (mut offset, mut whole) = (0, Crc32c::new());
+        for (number, data) in parts.iter().enumerate() {
+            let crc32c = Crc32c::of(data);
+            let data = Bytes::copy_from_slice(data);
+            let length = data.len() as u64;
+            wait(upload.put_part(Part { number: number as u32, offset, data, crc32c }))?;
+            offset += length;
+            whole = whole.combine(crc32c);
+        }
+        wait(upload.complete(parts.len() as u32, UploadTotal { crc32c: whole }))
+    };
+    let result = put_all();
+    if result.is_err() {
+        wait(upload.abort()).unwrap();
     }
-    wait(upload.complete(parts.len() as u32, UploadTotal { crc32c: whole }))
+    result
 }
 
 /// All keys, page by page.

@@ -42,7 +42,7 @@ impl Staged {
                     let process = std::process::id();
                     return Ok(Staged { file: File::from(fd), folder, in_place, name, process });
                 }
-                Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {} // pruned meanwhile
+                Err(e) if was_pruned(&e, folder.as_fd()) => {}
                 Err(e) => return Err(Error::from_io("cannot create a temporary file", &e)),
             }
         }
@@ -106,7 +106,10 @@ impl Staged {
                 tree.make_folder(path)?
             };
             match self.place_in(tree, folder.as_fd(), key, &name, condition)? {
-                Ok(()) => return Ok(folder),
+                Ok(()) => {
+                    temp::clean_slot(folder.as_fd());
+                    return Ok(folder);
+                }
                 Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {} // pruned meanwhile
                 Err(e) => return Err(failed_to("give the file its name", &e)),
             }
@@ -252,6 +255,15 @@ fn create_in(folder: BorrowedFd) -> io::Result<(OwnedFd, Option<CString>)> {
             create_named(folder).map(|(fd, name)| (fd, Some(name)))
         }
         opened => opened.map(|fd| (fd, None)),
+    }
+}
+
+/// Whether a file could not be made because its folder is gone; ext4 says EPERM for unnamed ones.
+fn was_pruned(e: &io::Error, folder: BorrowedFd) -> bool {
+    match e.raw_os_error() {
+        Some(libc::ENOENT) => true,
+        Some(libc::EPERM) => sys::stat(folder).is_ok_and(|stat| stat.names == 0),
+        _ => false,
     }
 }
 

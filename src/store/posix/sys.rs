@@ -244,10 +244,18 @@ pub fn write_some_at(file: &File, offset: u64, data: &[u8]) -> Result<usize> {
 
 /// Flushes data and facts of a file, or the names of a folder, to the device.
 pub fn sync(fd: BorrowedFd) -> Result<()> {
-    // A borrowed `File` must not close the descriptor, hence ManuallyDrop.
-    // SAFETY: the descriptor stays open during the call, and is never closed by this `File`.
-    let file = std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) });
-    file.sync_all()
+    borrowed_file(&fd).sync_all()
+}
+
+/// When a file was made, where the file system knows.
+pub fn born(fd: BorrowedFd) -> Option<std::time::SystemTime> {
+    borrowed_file(&fd).metadata().and_then(|meta| meta.created()).ok()
+}
+
+/// A `File` that does not close the descriptor.
+fn borrowed_file<'a>(fd: &'a BorrowedFd) -> impl std::ops::Deref<Target = File> + use<'a> {
+    // SAFETY: the descriptor is open as long as `fd`, and this `File` never closes it.
+    std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) })
 }
 
 /// The names in a folder without `.` and `..`, in no order; the kind is `None` where the file system does not say.

@@ -30,14 +30,31 @@ pub(super) fn unique_name() -> Result<CString> {
     sys::name(format!("{PREFIX}{:x}-{now:x}-{count:x}", std::process::id()))
 }
 
-/// Removes temporary files that were left behind, once per process and folder. Only writers that
-/// have named temporary files themselves call it, so a full scan of the folder is rare.
+/// Removes what a killed replacement left in `folder`, if anything.
+pub(super) fn clean_slot(folder: BorrowedFd) {
+    if sys::stat_at(folder, SLOT).is_ok()
+        && let Err(error) = remove_stale(folder, SLOT)
+    {
+        tracing::debug!(%error, "a temporary file could not be removed");
+    }
+}
+
+/// Removes all temporary files that were left behind; scans each folder once per process. Only for
+/// writers that have named temporary files themselves, so it is rare.
 pub(super) fn sweep_once(folder: BorrowedFd) {
-    static SWEPT: Mutex<Option<HashSet<(u64, u64)>>> = Mutex::new(None);
+    /// By device, inode and birth: inodes are used again.
+    type Identity = (u64, u64, Option<SystemTime>);
+    static SWEPT: Mutex<Option<HashSet<Identity>>> = Mutex::new(None);
+    const MOST: usize = 10_000; // more are forgotten
     let Ok(stat) = sys::stat(folder) else { return };
+    let identity = (stat.device, stat.inode, sys::born(folder));
     // try_lock: after a fork nobody may be left to unlock it, and a sweep can always wait.
     let Ok(mut swept) = SWEPT.try_lock() else { return };
-    if swept.get_or_insert_default().insert((stat.device, stat.inode)) {
+    let known = swept.get_or_insert_default();
+    if known.len() >= MOST {
+        known.clear();
+    }
+    if known.insert(identity) {
         drop(swept);
         sweep(folder);
     }
