@@ -12,8 +12,9 @@ has_feature(name::AbstractString) = s3dlio_has_feature(String(name)) == 1
 """
     S3dlio.shutdown(timeout_ms = 5000)
 
-Ends the library's threads, waiting for running transfers no longer than that. Optional: a program
-may simply exit. Afterwards every call fails with `ERR_SHUTDOWN`.
+Waits until running calls and the clean-up of collected handles are done, at most so long, and ends
+the library's threads. Optional: a program may simply exit. Readers, writers and lists from before
+fail with `ERR_SHUTDOWN` afterwards; everything else starts the library afresh.
 """
 function shutdown(timeout_ms::Integer = 5000)
     timeout = cunsigned(timeout_ms, "the timeout")

@@ -15,7 +15,7 @@ end
     S3dlio.get_ranges!(store, key, ranges) -> bytes read, one number per range
 
 Many ranges of one object, each into its array, without copies in between. `ranges` is a collection
-of `(offset, array)` or `offset => array`. Results are in the order of the ranges.
+of `(offset, array)` or `offset => array`; the arrays must not overlap. Results are in the order of the ranges.
 """
 function get_ranges!(s::Store, key::AbstractString, ranges)
     key = ckey(key)

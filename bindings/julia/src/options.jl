@@ -6,6 +6,8 @@ Settings for a store, a reader or a writer. Keys are dotted (`S3dlio.option_tabl
 as keywords the first underscore stands for the dot. Everything that takes options takes pairs, a
 `Dict`, another `Options` and keywords in the same way. Values are text, numbers or `true`/`false`.
 
+An `Options` may be the first of the settings only; the others go on top of a copy.
+
 `options[key]` gives the value in force as text (explicit, else environment, else default; secrets
 are masked), `options[key] = value` sets it. One task at a time.
 """
@@ -23,6 +25,8 @@ end
 
 Options(settings...; keywords...) =
     set_all!(Options(checked(s3dlio_options_new, Ptr{s3dlio_options})), settings, keywords)
+
+Options(first::Options, settings...; keywords...) = set_all!(Base.copy(first), settings, keywords)
 
 Base.unsafe_convert(::Type{Ptr{s3dlio_options}}, o::Options) = o.handle
 Base.cconvert(::Type{Ptr{s3dlio_options}}, ::Nothing) = Ptr{s3dlio_options}(C_NULL)
@@ -58,17 +62,15 @@ function set_all!(o::Options, settings, keywords)
 end
 
 set_one!(o::Options, pair::Pair) = (o[string(pair.first)] = pair.second)
+set_one!(::Options, ::Options) = throw(S3dlioException(ERR_INVALID_ARGUMENT,
+    "an Options is not the first of the settings; pass it first, or pass pairs"))
 set_one!(o::Options, pairs::AbstractDict) = foreach(pair -> set_one!(o, pair), pairs)
 
-# The options for a call: `base` with what is given on top; nothing where nothing is given.
-function overlay(base::Union{Options,Nothing}, settings, keywords)
-    if length(settings) == 1 && settings[1] isa Options && base === nothing
-        return isempty(keywords) ? settings[1] : set_all!(copy(settings[1]), (), keywords)
-    end
-    any(s -> s isa Options, settings) && throw(S3dlioException(ERR_INVALID_ARGUMENT,
-        "an Options cannot be combined with other settings; set them in it, or pass pairs"))
-    isempty(settings) && isempty(keywords) && return base
-    return set_all!(base === nothing ? Options() : copy(base), settings, keywords)
+# The options of a call; nothing (NULL) where nothing is given.
+function options_of(settings, keywords)
+    isempty(keywords) && isempty(settings) && return nothing
+    isempty(keywords) && settings isa Tuple{Options} && return settings[1]
+    return Options(settings...; keywords...)
 end
 
 "Every option: a vector of named tuples `key, type, default, bounds, env, doc`."

@@ -26,7 +26,7 @@ end
 
 function Reader(s::Store, key::AbstractString, settings...; keywords...)
     key = ckey(key)
-    options = isempty(settings) && isempty(keywords) ? nothing : overlay(s.settings, settings, keywords)
+    options = options_of(settings, keywords)
     return Reader(checked(Ptr{s3dlio_reader}) do out, err
         s3dlio_reader_open(s, key, options, out, err)
     end)

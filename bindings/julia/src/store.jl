@@ -10,15 +10,12 @@ readers and writers that are open go on.
 """
 mutable struct Store
     handle::Ptr{s3dlio_store}
-    settings::Union{Options,Nothing}   # for readers and writers with settings of their own
-    Store(handle::Ptr{s3dlio_store}, settings) = finalizer(free, new(handle, settings))
+    Store(handle::Ptr{s3dlio_store}) = finalizer(free, new(handle))
 end
 
 function Store(uri::AbstractString, settings...; keywords...)
-    options = overlay(nothing, settings, keywords)
-    uri = curi(uri)
-    handle = checked((out, err) -> s3dlio_store_open(uri, options, out, err), Ptr{s3dlio_store})
-    return Store(handle, options === nothing ? nothing : copy(options))
+    uri, options = curi(uri), options_of(settings, keywords)
+    return Store(checked((out, err) -> s3dlio_store_open(uri, options, out, err), Ptr{s3dlio_store}))
 end
 
 function free(s::Store)
@@ -66,7 +63,7 @@ end
 """
     S3dlio.get_range(store, key, offset, length = nothing) -> Buffer
 
-Bytes from `offset` (0 is the first), at most `length` of them; `nothing` is to the end. A range
+Bytes from `offset` (0 is the first), at most `length` of them; `nothing` is up to the end. A range
 that crosses the end gives what there is; one that starts past the end is an error (`ERR_RANGE`).
 """
 function get_range(s::Store, key::AbstractString, offset::Integer, length::Union{Integer,Nothing} = nothing)
@@ -186,8 +183,8 @@ delete_container(s::Store) = (check(err -> s3dlio_store_delete_container(s, err)
 """
     S3dlio.validate(store, key; offset = 0, length = nothing, crc32c = nothing)
 
-Reads the range and compares its CRC32C with `crc32c`, or with the checksum that is stored beside
-the whole object. A difference is an exception (`ERR_CHECKSUM_MISMATCH`) that names both values.
+Reads the range and compares its CRC32C with `crc32c`; without it, the whole object with the checksum
+that the store recorded (`ERR_UNSUPPORTED` if there is none). A difference is an exception (`ERR_CHECKSUM_MISMATCH`) that names both values.
 """
 function validate(s::Store, key::AbstractString; offset::Integer = 0,
         length::Union{Integer,Nothing} = nothing, crc32c::Union{Integer,Nothing} = nothing)

@@ -22,7 +22,7 @@ end
 function Writer(s::Store, key::AbstractString, settings...; content_type = nothing, metadata = (),
         if_match = nothing, create_only::Bool = false, keywords...)
     key = ckey(key)
-    options = isempty(settings) && isempty(keywords) ? nothing : overlay(s.settings, settings, keywords)
+    options = options_of(settings, keywords)
     put, texts = put_options(content_type, metadata, if_match, create_only)
     return GC.@preserve texts Writer(checked(Ptr{s3dlio_writer}) do out, err
         s3dlio_writer_open(s, key, options, put, sizeof(s3dlio_put_options), out, err)
@@ -128,8 +128,14 @@ function finish(w::Writer)
     end)
 end
 
-"`S3dlio.abort(writer)`: gives the object up; nothing is published, and no part stays behind."
+"""
+    S3dlio.abort(writer)
+
+Gives the object up and closes the writer: nothing is published, and no part stays behind. What is
+finished cannot be aborted (`ERR_INVALID_STATE`). A closed writer stays as it is.
+"""
 function abort(w::Writer)
+    isopen(w) || return nothing
     withdraw(w)
     try
         check(err -> s3dlio_writer_abort(w, err))

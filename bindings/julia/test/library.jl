@@ -45,6 +45,8 @@ end
     other = Base.copy(options)
     other["s3.region"] = "us"
     @test options["s3.region"] == "eu" && other["s3.region"] == "us"
+    @test Options(options, "s3.region" => "ap")["s3.region"] == "ap" && options["s3.region"] == "eu"
+    @test status(() -> Options("s3.region" => "ap", options)) == "invalid_argument"
     options["s3.anonymous"] = true
     @test options["s3.anonymous"] == "true"
     e = caught(() -> Options("transfer.partsize" => 1))
