@@ -68,6 +68,7 @@ SUITES = [
     Suite("c", "C", ["tests/c/run.sh", "plain"]),
     Suite("c-valgrind", "C", ["tests/c/run.sh", "valgrind"], quick=False),
     Suite("c-asan", "C", ["tests/c/run.sh", "asan"], quick=False),
+    Suite("c-guide", "C", ["tests/docs/c_manual.py"]),
     Suite("cpp", "C++", ["tests/cpp/run.sh"]),
     Suite("cmake", "C++", ["tests/cmake/run.sh"], quick=False),
     Suite("python", "Python", ["tests/python/run.sh"]),
