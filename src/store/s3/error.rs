@@ -22,10 +22,11 @@ where
         let headers = response.headers();
         let id = headers.get("x-amz-request-id").or_else(|| headers.get("x-amzn-requestid"));
         let error = error.with_http_status(response.status().as_u16());
-        let error = match headers.get("x-amz-bucket-region") {
-            Some(region) if matches!(response.status().as_u16(), 301 | 307 | 400) => {
+        let error = match (response.status().as_u16(), headers.get("x-amz-bucket-region")) {
+            (301 | 307 | 400, Some(region)) => {
                 error.with_hint(format!("the bucket is in region {region}; set s3.region"))
             }
+            (301 | 307, None) => error.with_hint("check s3.region and s3.endpoint"),
             _ => error,
         };
         match id {
@@ -214,6 +215,7 @@ pub(super) fn from_service(
             416 => Code::Range,
             429 | 500 | 502 | 503 | 504 => Code::Unavailable,
             501 => Code::Unsupported,
+            200..=299 => Code::Protocol, // success that says nothing of what succeeded
             _ => Code::Server,
         },
     };
@@ -231,9 +233,6 @@ pub(super) fn from_service(
         _ if unsigned => error.with_hint("the request was not signed (s3.anonymous); give credentials"),
         ("RequestTimeTooSkewed", _) => error.with_hint("set this machine's clock"),
         ("AuthorizationHeaderMalformed", _) => error.with_hint("check s3.region"),
-        ("PermanentRedirect" | "TemporaryRedirect", _) => error.with_hint(
-            "the bucket is in another region or at another endpoint; check s3.region and s3.endpoint",
-        ),
         (_, Code::Unauthenticated) => error.with_hint(
             "check the access key and its secret: options, then environment, then profile are asked",
         ),

@@ -1,4 +1,4 @@
-//! ListObjectsV2 and ListMultipartUploads. Keys travel URL-encoded: XML cannot hold all of them.
+//! ListObjectsV2 and ListMultipartUploads. Listed keys travel URL-encoded: XML cannot hold all of them.
 
 use super::{Code, Error, ListEntry, ListPage, ListRequest, ObjectMeta, Result, S3Store, to_system_time};
 use crate::base::key;
@@ -106,12 +106,12 @@ pub(super) async fn pending_uploads(store: &S3Store, prefix: &str) -> Result<Vec
     let client = store.client().await?;
     let mut found = Vec::new();
     let mut marker = (None, None);
+    // No URL encoding here: SeaweedFS says that it encodes these keys, and does not.
     loop {
         let output = client
             .list_multipart_uploads()
             .bucket(store.bucket())
             .prefix(format!("{}{prefix}", store.prefix))
-            .encoding_type(EncodingType::Url)
             .set_key_marker(marker.0)
             .set_upload_id_marker(marker.1)
             .send()

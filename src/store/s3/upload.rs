@@ -169,14 +169,14 @@ impl S3Upload {
     /// The upload is gone or the answer was lost: the object itself tells whether it is published.
     async fn publish_failed(&self, total: UploadTotal, error: Error) -> Result<PutResult> {
         let gone = error.code() == Code::NotFound && self.options.condition == PutCondition::Always;
-        let lost = matches!(error.code(), Code::Timeout | Code::Connection | Code::Truncated);
+        let lost = matches!(error.code(), Code::Timeout | Code::Connection | Code::Protocol);
         if (gone && super::watch::attempts() > 1 || lost)
             && let Some(result) = write::stored_already(&self.store, &self.key, total.crc32c).await
         {
             return Ok(result);
         }
         if lost {
-            let cause = "the answer to the completion was lost; whether the object is published is unknown";
+            let cause = "no usable answer to the completion came; whether the object is published is unknown";
             return Err(error.with_code(Code::UnknownOutcome).with_cause(cause));
         }
         if error.code() == Code::NotFound {

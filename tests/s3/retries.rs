@@ -1,0 +1,159 @@
+//! What is tried again, what that resolves to, and what is given up (SPEC H1).
+
+use crate::fake::{Fake, Reply, failure, http};
+use crate::{detail, read, run, store_at};
+use bytes::Bytes;
+use s3dlio::Code;
+use s3dlio::store::{ListRequest, PutCondition, PutOptions};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn create_only() -> PutOptions {
+    PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() }
+}
+
+#[test]
+fn h1_an_overloaded_server_is_asked_again() {
+    let fake = Fake::start(|number, _| match number {
+        0 => Reply::Keep(failure(503, "SlowDown")),
+        _ => Reply::Keep(http(200, &["ETag: \"e\""], "")),
+    });
+    run(store_at(&fake, &[]).put("k", Bytes::from_static(b"x"), &PutOptions::default())).unwrap();
+    assert_eq!(fake.requests().len(), 2);
+}
+
+#[test]
+fn h1_attempts_end_and_the_error_says_all() {
+    let fake = Fake::start(|_, _| Reply::Keep(failure(503, "SlowDown")));
+    let store = store_at(&fake, &[("net.max_attempts", "3")]);
+    let error = run(store.list_page(&ListRequest::default())).unwrap_err();
+    assert_eq!((error.code(), error.http_status(), error.retryable()), (Code::Unavailable, Some(503), true));
+    assert_eq!((detail(&error, "attempts").as_str(), detail(&error, "request_id").as_str()), ("3", "r1"));
+    assert_eq!((error.operation(), error.uri()), (Some("list"), Some("s3://bucket/root/")));
+    assert!(error.to_string().contains("SlowDown"), "{error}");
+    assert_eq!(fake.requests().len(), 3);
+}
+
+#[test]
+fn w3_a_conditional_conflict_is_tried_again() {
+    let fake = Fake::start(|number, _| match number {
+        0 => Reply::Keep(failure(409, "ConditionalRequestConflict")),
+        _ => Reply::Keep(http(200, &["ETag: \"e\""], "")),
+    });
+    run(store_at(&fake, &[]).put("k", Bytes::from_static(b"x"), &create_only())).unwrap();
+    assert_eq!(fake.requests().len(), 2);
+}
+
+/// The first answer to a create-only put is lost, the second says that the object exists; then the
+/// object's own checksum decides who made it.
+fn create_with_lost_answer(stored_crc: &'static str) -> s3dlio::Result<s3dlio::store::PutResult> {
+    let fake = Fake::start(move |number, request| match number {
+        0 => Reply::Close(Vec::new()),
+        _ if request.starts_with("HEAD") => {
+            let crc = format!("x-amz-checksum-crc32c: {stored_crc}");
+            Reply::Keep(
+                format!("HTTP/1.1 200 X\r\nContent-Length: 9\r\nETag: \"e\"\r\n{crc}\r\n\r\n").into_bytes(),
+            )
+        }
+        _ => Reply::Keep(failure(412, "PreconditionFailed")),
+    });
+    run(store_at(&fake, &[]).put("k", Bytes::from_static(b"123456789"), &create_only()))
+}
+
+#[test]
+fn s2_a_lost_answer_to_a_create_is_resolved_by_the_object() {
+    assert_eq!(create_with_lost_answer("4waSgw==").unwrap().etag.as_deref(), Some("\"e\""));
+    assert_eq!(create_with_lost_answer("AAAAAA==").unwrap_err().code(), Code::AlreadyExists);
+}
+
+#[test]
+fn h1_a_server_that_never_answers_times_out() {
+    let fake = Fake::start(|_, _| Reply::Hang(Vec::new()));
+    let store = store_at(&fake, &[("net.progress_timeout_ms", "150"), ("net.max_attempts", "2")]);
+    let error = run(store.stat("k")).unwrap_err();
+    assert_eq!((error.code(), detail(&error, "attempts").as_str()), (Code::Timeout, "2"), "{error}");
+    assert!(error.to_string().contains("no byte moved for 150 ms"), "{error}");
+}
+
+#[test]
+fn h1_a_body_that_stops_times_out() {
+    let head = "HTTP/1.1 206 X\r\nContent-Length: 10\r\nContent-Range: bytes 0-9/10\r\nETag: \"e\"\r\n\r\n0";
+    let fake = Fake::start(move |_, _| Reply::Hang(head.into()));
+    let store = store_at(&fake, &[("net.progress_timeout_ms", "150"), ("net.max_attempts", "1")]);
+    assert_eq!(read(&store, "k", 0, 10).unwrap_err().code(), Code::Timeout);
+}
+
+#[test]
+fn h1_a_slow_but_moving_body_is_never_given_up() {
+    let fake = Fake::start(|_, _| {
+        let mut pieces = vec![
+            b"HTTP/1.1 206 X\r\nContent-Length: 10\r\nContent-Range: bytes 0-9/10\r\nETag: \"e\"\r\n\r\n"
+                .to_vec(),
+        ];
+        pieces.extend((b'0'..=b'9').map(|byte| vec![byte]));
+        Reply::Slow(pieces, Duration::from_millis(120))
+    });
+    // Eleven pieces take longer than the limit, each single one does not.
+    let store = store_at(&fake, &[("net.progress_timeout_ms", "1000"), ("net.max_attempts", "1")]);
+    assert_eq!(read(&store, "k", 0, 10).unwrap().0, b"0123456789");
+}
+
+#[test]
+fn h1_the_operation_deadline_covers_all_attempts() {
+    let fake = Fake::start(|_, _| Reply::Hang(Vec::new()));
+    let error = run(store_at(&fake, &[("net.operation_timeout_ms", "200")]).stat("k")).unwrap_err();
+    assert_eq!(error.code(), Code::Timeout);
+    assert!(error.to_string().contains("200 ms"), "{error}");
+}
+
+#[test]
+fn s2_exists_never_takes_an_error_for_no() {
+    let fake = Fake::start(|_, _| Reply::Keep(http(503, &[], "")));
+    let store = store_at(&fake, &[("net.max_attempts", "1")]);
+    assert_eq!(run(store.exists("k")).unwrap_err().code(), Code::Unavailable);
+}
+
+#[test]
+fn s3_a_refused_head_is_explained_by_a_get() {
+    let fake = Fake::start(|_, request| match request.starts_with("HEAD") {
+        true => Reply::Keep(b"HTTP/1.1 403 X\r\n\r\n".to_vec()),
+        false => Reply::Keep(failure(403, "ExpiredToken")),
+    });
+    let error = run(store_at(&fake, &[]).stat("k")).unwrap_err();
+    assert_eq!(error.code(), Code::Unauthenticated, "{error}");
+    assert!(error.to_string().contains("ExpiredToken"), "{error}");
+}
+
+#[test]
+fn h1_requests_in_flight_are_bounded_and_connections_used_again() {
+    #[derive(Default)]
+    struct Seen {
+        connections: HashSet<std::thread::ThreadId>, // a thread for each
+        now: usize,
+        most: usize,
+    }
+    let seen: Arc<Mutex<Seen>> = Arc::default();
+    let log = seen.clone();
+    let fake = Fake::start(move |_, _| {
+        let update = |change: fn(&mut Seen)| change(&mut log.lock().unwrap());
+        update(|seen| {
+            seen.connections.insert(std::thread::current().id());
+            seen.now += 1;
+            seen.most = seen.most.max(seen.now);
+        });
+        std::thread::yield_now();
+        update(|seen| seen.now -= 1);
+        Reply::Keep(http(200, &["ETag: \"e\""], ""))
+    });
+    let store = store_at(&fake, &[("net.max_connections", "2")]);
+    let puts = (0..40).map(|i| {
+        let store = store.clone();
+        async move { store.put(&format!("k{i}"), Bytes::from_static(b"x"), &PutOptions::default()).await }
+    });
+    let done = s3dlio::runtime::block_on(futures_util::future::join_all(puts)).unwrap();
+    assert!(done.iter().all(Result::is_ok));
+    let seen = seen.lock().unwrap();
+    assert!(seen.most <= 2, "{} requests in flight", seen.most);
+    assert!(seen.connections.len() <= 10, "{} connections for 40 requests", seen.connections.len());
+}
