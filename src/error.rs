@@ -204,9 +204,11 @@ impl Error {
         error
     }
 
-    /// Names the operation (`get`, `put`, `list` ...) and the URI, unless a deeper layer did.
+    /// Names the operation (`get`, `put`, `list` ...) and the URI. Of nested operations the outermost
+    /// is named, which is the one that the caller asked for, with the innermost URI, which is the one
+    /// that failed.
     pub fn with_context(mut self, operation: &'static str, uri: impl fmt::Display) -> Self {
-        self.0.operation.get_or_insert(operation);
+        self.0.operation = Some(operation);
         if self.0.uri.is_none() {
             self.0.uri = Some(uri.to_string());
         }
@@ -407,10 +409,10 @@ mod tests {
     }
 
     #[test]
-    fn outer_context_does_not_hide_the_inner_one() {
+    fn outermost_operation_and_innermost_uri_are_named() {
         let error = Error::new(Code::NotFound, "no such key")
             .with_context("head", "s3://b/inner")
             .with_context("copy", "s3://b/outer");
-        assert_eq!((error.operation(), error.uri()), (Some("head"), Some("s3://b/inner")));
+        assert_eq!((error.operation(), error.uri()), (Some("copy"), Some("s3://b/inner")));
     }
 }

@@ -392,6 +392,18 @@ pub fn unknown_environment() -> Vec<String> {
     names.filter(|name| name.starts_with("S3DLIO_") && !known(name)).collect()
 }
 
+/// Warns of [`unknown_environment`], once as soon as somebody listens to warnings.
+pub fn warn_of_unknown_environment() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    if tracing::enabled!(tracing::Level::WARN) {
+        ONCE.call_once(|| {
+            for name in unknown_environment() {
+                tracing::warn!("the environment variable {name} belongs to no option and has no effect");
+            }
+        });
+    }
+}
+
 /// Variables of the bindings and tests that are no options of the library.
 const NOT_OPTIONS: &[&str] = &["S3DLIO_LIBRARY", "S3DLIO_BLESS"];
 

@@ -11,7 +11,7 @@ use crate::runtime::Era;
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Once, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::Interest;
@@ -61,19 +61,8 @@ pub fn set_sink(sink: Option<Sink>, level: u8) -> Result<()> {
             std::thread::sleep(Duration::from_micros(200));
         }
     }
-    warn_of_unknown_environment();
+    options::warn_of_unknown_environment();
     Ok(())
-}
-
-fn warn_of_unknown_environment() {
-    static ONCE: Once = Once::new();
-    if LEVEL.load(Ordering::Acquire) >= 2 {
-        ONCE.call_once(|| {
-            for name in options::unknown_environment() {
-                tracing::warn!("the environment variable {name} belongs to no option");
-            }
-        });
-    }
 }
 
 struct Installed {

@@ -39,7 +39,7 @@ impl Deref for Store {
 pub fn store_for_uri(uri: &str, options: &Options) -> Result<Store> {
     let root = Uri::parse(uri)?.to_root();
     let resolved = options.resolve().map_err(|e| e.with_context("open", &root))?;
-    warn_of_unknown_environment();
+    options::warn_of_unknown_environment();
     runtime::set_threads(resolved.size(&options::RUNTIME_THREADS));
     let options = Arc::new(resolved);
     let backend = open(root.clone(), &options).map_err(|e| e.with_context("open", &root))?;
@@ -70,16 +70,6 @@ pub fn high_performance_store_for_uri(uri: &str, options: &Options) -> Result<St
         }
     }
     direct_io_store_for_uri(uri, &tuned)
-}
-
-/// Says once that a variable looks like an option of ours but is none.
-fn warn_of_unknown_environment() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        for name in options::unknown_environment() {
-            tracing::warn!("the environment variable {name} belongs to no option and has no effect");
-        }
-    });
 }
 
 fn open(root: Uri, options: &Resolved) -> Result<StoreRef> {

@@ -21,10 +21,10 @@ pub async fn get(store: &Store, key: &str) -> Result<Buffer> {
 pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Result<Buffer> {
     let plan = RangePlan::new(store, store.options());
     let wanted = usize::try_from(length).unwrap_or(usize::MAX);
+    let context = |e: Error| e.with_context("get", store.root().join(key));
     let first_len = match store.capabilities().blocking_io {
         // Asking for the size costs next to nothing there.
-        true => range_len(offset, wanted, store.stat(key).await?.size)
-            .map_err(|e| e.with_context("get", store.root().join(key)))?,
+        true => range_len(offset, wanted, store.stat(key).await.map_err(context)?.size).map_err(context)?,
         false if length <= plan.threshold => wanted,
         false => FIRST,
     };

@@ -96,7 +96,7 @@ pub(super) async fn read_once(
     let context = |e: Error| e.with_context("get", store.root().join(key));
     let wanted = dst.len();
     let got = match wanted {
-        0 => GetResult { bytes: 0, meta: store.stat(key).await? },
+        0 => GetResult { bytes: 0, meta: store.stat(key).await.map_err(context)? },
         _ => {
             let if_match = pin.and_then(|pin| pin.etag.clone());
             store.get_into(key, GetRequest { offset, if_match }, dst).await?
