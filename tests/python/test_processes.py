@@ -40,17 +40,27 @@ def in_child(work, seconds=60):
 # ---- threads and the GIL
 
 
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
 @contextlib.contextmanager
-def answering(answer):
-    """A store whose server is a Python thread of this process: it calls `answer`, then says 404."""
+def answering(before_first):
+    """A store whose server is a Python thread of this process: it calls `before_first` when the
+    first request came, and says 404 to every request."""
+    requests, stop = 0, threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
-            client, _ = listener.accept()
-            with client:
-                client.recv(65536)
-                answer()
-                client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            nonlocal requests
+            while not stop.is_set():
+                client, _ = listener.accept()
+                with client:
+                    if not client.recv(65536):
+                        continue  # a spare connection of the client
+                    requests += 1
+                    if requests == 1:
+                        before_first()
+                    client.sendall(NOT_FOUND)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -58,8 +68,10 @@ def answering(answer):
             "s3.endpoint": f"http://127.0.0.1:{listener.getsockname()[1]}", "s3.region": "us-east-1",
             "s3.access_key_id": "key", "s3.secret_access_key": "secret", "net.max_attempts": 1,
         })
+        stop.set()
+        socket.create_connection(listener.getsockname()).close()
         thread.join(60)
-        assert not thread.is_alive()
+        assert not thread.is_alive() and requests > 0
 
 
 def test_python_runs_while_a_call_blocks():
