@@ -12,6 +12,7 @@ mod client;
 mod failure;
 mod list;
 mod manage;
+mod name;
 mod read;
 mod retry;
 mod sign;
@@ -84,7 +85,7 @@ impl Inner {
     fn blob_path(&self, key: &str) -> Result<String> {
         key::check(key)?;
         let full = format!("{}{key}", self.prefix);
-        key::check(&full)?;
+        name::check(&full)?;
         Ok(format!("{}/{full}", self.container()?))
     }
 
