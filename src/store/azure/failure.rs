@@ -164,19 +164,18 @@ impl From<Error> for Lost {
 pub(super) fn from_reqwest(error: reqwest::Error) -> Lost {
     let mut io = None;
     let mut tls = None;
-    let mut link: Option<&(dyn StdError + 'static)> = error.source();
     let mut innermost = error.to_string();
+    let mut link = error.source();
     while let Some(cause) = link {
         innermost = cause.to_string();
         tls = tls.or_else(|| cause.downcast_ref::<rustls::Error>());
-        if let Some(e) = cause.downcast_ref::<std::io::Error>() {
-            io = io.or(Some(e));
-            // An io::Error hides what it wraps from source().
-            if let Some(inner) = e.get_ref() {
-                tls = tls.or_else(|| inner.downcast_ref::<rustls::Error>());
-            }
-        }
-        link = cause.source();
+        let this = cause.downcast_ref::<std::io::Error>();
+        io = this.filter(|e| e.raw_os_error().is_some()).or(io);
+        // An io::Error does not name what it wraps as its source.
+        link = match this.and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
     }
     let errno = io.and_then(std::io::Error::raw_os_error);
     let mut made = if error.is_dns() {

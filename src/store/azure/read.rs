@@ -158,7 +158,20 @@ pub(super) async fn head_headers(
     if let Some(etag) = if_match {
         call = call.header("if-match", etag);
     }
-    Ok(client.fetch(&call, retry).await?.0)
+    match client.fetch(&call, retry).await {
+        Ok((headers, _)) => Ok(headers),
+        Err(failure) if failure.status() == Some(403) => Err(explain(client, path, failure).await),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A refused HEAD has no text, and some refusals differ in their text only: a GET has it.
+async fn explain(client: &Client, path: &str, failure: Failure) -> Failure {
+    let Ok(call) = client.call(Method::Get, path, &[]) else { return failure };
+    match client.send_once(&call.header("range", "bytes=0-0")).await {
+        Err(more) if more.status() == Some(403) => more,
+        _ => failure,
+    }
 }
 
 fn meta(key: &str, headers: &Headers, size: u64) -> ObjectMeta {

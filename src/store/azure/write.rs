@@ -264,16 +264,19 @@ impl BlockUpload {
         Ok(())
     }
 
-    /// Whether blocks of this upload, and of no other, wait on a key without an object.
+    /// Whether blocks of this upload, and of no other, wait on a key without an object (or with the empty
+    /// one of an earlier, interrupted `discard`). Where there is an object they are left to expire:
+    /// discarding them would mean to write that object again.
     async fn only_ours_wait(&self, client: &Client) -> Result<bool> {
+        match head_headers(client, &self.path, None, &mut self.retry()).await {
+            Ok(headers) => return Ok(headers_nonce(&headers) == Some(self.placeholder_nonce().as_str())),
+            Err(failure) if failure.error.code() == Code::NotFound => {}
+            Err(failure) if failure.error.code() == Code::ContainerNotFound => return Ok(false),
+            Err(failure) => return Err(failure.error),
+        }
         let query = [("comp", "blocklist"), ("blocklisttype", "uncommitted")];
         let call = client.call(Method::Get, &self.path, &query)?;
         let body = match client.fetch(&call, &mut self.retry()).await {
-            // An ETag is that of an object: its blocks are left to expire, since discarding them
-            // would mean to write that object again.
-            Ok((headers, _)) if header(&headers, "etag").is_some() => {
-                return Ok(self.is_placeholder(client).await?);
-            }
             Ok((_, body)) => body,
             Err(failure) if failure.status() == Some(404) => return Ok(false),
             Err(failure) => return Err(failure.error),
@@ -286,15 +289,6 @@ impl BlockUpload {
             tracing::debug!(foreign, key = %self.key, "another upload to this key is under way; its end, or a week, removes this one's blocks");
         }
         Ok(foreign == 0 && !blocks.is_empty())
-    }
-
-    /// Whether the object is what an earlier, interrupted `discard` left.
-    async fn is_placeholder(&self, client: &Client) -> Result<bool> {
-        match head_headers(client, &self.path, None, &mut self.retry()).await {
-            Ok(headers) => Ok(headers_nonce(&headers) == Some(self.placeholder_nonce().as_str())),
-            Err(failure) if failure.status() == Some(404) => Ok(false),
-            Err(failure) => Err(failure.error),
-        }
     }
 
     fn placeholder_nonce(&self) -> String {

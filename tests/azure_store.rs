@@ -1,0 +1,557 @@
+//! The Azure backend where the portable suite cannot look: against another client of the service, with
+//! every kind of credential, and against a service that misbehaves.
+
+#[path = "azure/faker.rs"]
+mod faker;
+mod support;
+
+use bytes::Bytes;
+use faker::{Faker, Reply, answer};
+use s3dlio::base::buffer::lend_mut;
+use s3dlio::base::checksum::{Crc32c, format_crc32c};
+use s3dlio::base::uri::Uri;
+use s3dlio::options::Options;
+use s3dlio::runtime::block_on;
+use s3dlio::store::azure::AzureStore;
+use s3dlio::store::{
+    GetRequest, ListRequest, Part, PutCondition, PutOptions, PutResult, Store, UploadTotal, store_for_uri,
+};
+use s3dlio::{Code, Error, Result};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock};
+use support::{AZURITE_ACCOUNT, AZURITE_KEY, Backend, server, unique};
+
+fn endpoint() -> String {
+    server("azurite", "S3DLIO_TEST_AZURITE")
+}
+
+/// A container of its own with the options that reach it.
+struct Fixture {
+    uri: String,
+    container: String,
+    options: Options,
+    store: Store,
+}
+
+fn fixture() -> Fixture {
+    let container = unique("azure");
+    let uri = format!("az://{AZURITE_ACCOUNT}/{container}");
+    let options = Backend::azurite().options;
+    let store = store_for_uri(&uri, &options).unwrap();
+    block_on(store.create_container()).unwrap().unwrap();
+    Fixture { uri, container, options, store }
+}
+
+/// Runs tests/azure/peer.py.
+fn peer(args: &[&str]) -> Value {
+    let tools = std::env::var("S3DLIO_TEST_TOOLS").map(PathBuf::from).unwrap_or_else(|_| {
+        let cache = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
+        cache
+            .unwrap_or_else(|_| PathBuf::from(std::env::var("HOME").unwrap()).join(".cache"))
+            .join("s3dlio/tools")
+    });
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azure/peer.py");
+    let output = Command::new(tools.join("py/bin/python")).arg(script).arg(endpoint()).args(args).output();
+    let output = output.expect("the test tools are installed; tests/run does that");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    block_on(future).unwrap()
+}
+
+fn put(store: &Store, key: &str, data: &[u8], options: &PutOptions) -> Result<PutResult> {
+    wait(store.put(key, Bytes::copy_from_slice(data), options))
+}
+
+fn get(store: &Store, key: &str, offset: u64, len: usize) -> Result<Vec<u8>> {
+    let mut memory = vec![0; len];
+    let request = GetRequest { offset, if_match: None };
+    let got = lend_mut(&mut memory, |window| wait(store.get_into(key, request, window)))?;
+    memory.truncate(got.bytes);
+    Ok(memory)
+}
+
+fn part(number: u32, data: &[u8]) -> Part {
+    let offset = u64::from(number) * data.len() as u64;
+    Part { number, offset, data: Bytes::copy_from_slice(data), crc32c: Crc32c::of(data) }
+}
+
+fn total(data: &[u8]) -> UploadTotal {
+    UploadTotal { crc32c: Crc32c::of(data) }
+}
+
+fn described() -> PutOptions {
+    PutOptions {
+        content_type: Some("application/x-test; v=1".into()),
+        metadata: [("owner".into(), "me  and you".into()), ("n".into(), "1".into())].into(),
+        condition: PutCondition::Always,
+    }
+}
+
+fn hex(data: &[u8]) -> String {
+    data.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn pending(f: &Fixture) -> Vec<String> {
+    let store = AzureStore::open(Uri::parse(&f.uri).unwrap(), &f.options.resolve().unwrap()).unwrap();
+    wait(store.pending_uploads("")).unwrap()
+}
+
+#[test]
+fn s2_another_client_sees_what_was_stored() {
+    let f = fixture();
+    let data = b"bytes \0\xff of an object";
+    let check = |key: &str, etag: Option<String>| {
+        let seen = peer(&["see", &f.container, key]);
+        assert_eq!(seen["bytes"], hex(data));
+        assert_eq!(seen["size"], data.len());
+        assert_eq!(seen["content_type"], "application/x-test; v=1");
+        assert_eq!(seen["metadata"]["owner"], "me  and you");
+        assert_eq!(seen["metadata"]["n"], "1");
+        assert_eq!(seen["metadata"]["s3dlio_crc32c"], format_crc32c(Crc32c::of(data).value()));
+        assert_eq!(seen["etag"].as_str(), etag.as_deref());
+        let meta = wait(f.store.stat(key)).unwrap();
+        assert_eq!(meta.metadata, described().metadata, "ours is hidden");
+        assert_eq!(meta.crc32c, Some(Crc32c::of(data).value()));
+    };
+    let key = "dir/odd %+#?& \u{44f}.bin";
+    check(key, put(&f.store, key, data, &described()).unwrap().etag);
+    let upload = wait(f.store.create_upload("parts", &described())).unwrap();
+    for (number, piece) in data.chunks(7).enumerate() {
+        wait(upload.put_part(part(number as u32, piece))).unwrap();
+    }
+    check("parts", wait(upload.complete(data.chunks(7).len() as u32, total(data))).unwrap().etag);
+    let copied = wait(f.store.copy("parts", "copy")).unwrap();
+    check("copy", copied.etag);
+}
+
+#[test]
+fn s2_what_another_client_stored_is_read() {
+    let f = fixture();
+    peer(&["put", &f.container, "k", "hello"]);
+    assert_eq!(get(&f.store, "k", 1, 3).unwrap(), b"ell");
+    let meta = wait(f.store.stat("k")).unwrap();
+    assert_eq!(meta.content_type.as_deref(), Some("text/x-peer"));
+    assert_eq!(meta.metadata, [("by".to_owned(), "peer".to_owned())].into());
+    assert_eq!(meta.crc32c, None, "nobody recorded one");
+    // Its overwrite of an object of ours takes our checksum away.
+    put(&f.store, "k", b"ours", &described()).unwrap();
+    peer(&["put", &f.container, "k", "theirs"]);
+    assert_eq!(wait(f.store.stat("k")).unwrap().crc32c, None);
+    // Our upload replaces an object whose blocks have longer names.
+    peer(&["put_blocks", &f.container, "b", "blocks of a peer"]);
+    assert_eq!(get(&f.store, "b", 0, 100).unwrap(), b"blocks of a peer");
+    let upload = wait(f.store.create_upload("b", &described())).unwrap();
+    wait(upload.put_part(part(0, b"new"))).unwrap();
+    wait(upload.complete(1, total(b"new"))).unwrap();
+    assert_eq!(peer(&["see", &f.container, "b"])["bytes"], hex(b"new"));
+}
+
+#[test]
+fn s2_names_of_this_backends_metadata_are_reserved() {
+    let f = fixture();
+    let options =
+        PutOptions { metadata: [("s3dlio_crc32c".into(), "x".into())].into(), ..PutOptions::default() };
+    assert_eq!(put(&f.store, "k", b"x", &options).unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(wait(f.store.create_upload("k", &options)).unwrap_err().code(), Code::InvalidArgument);
+}
+
+fn with(options: &[(&str, &str)]) -> Options {
+    let mut all = Options::new().with("azure.endpoint", endpoint()).unwrap();
+    for (key, value) in options {
+        all.set(key, value).unwrap();
+    }
+    all
+}
+
+#[test]
+fn s3_shared_access_signatures_of_another_client() {
+    let f = fixture();
+    put(&f.store, "there", b"old", &described()).unwrap();
+    let sas = |permissions: &str, hours: &str| {
+        peer(&["sas", &f.container, permissions, hours])["sas"].as_str().unwrap().to_owned()
+    };
+    let all = sas("racwdl", "1");
+    for token in [all.clone(), format!("?{all}")] {
+        let store = store_for_uri(&f.uri, &with(&[("azure.sas_token", &token)])).unwrap();
+        put(&store, "a b%", b"new", &described()).unwrap();
+        assert_eq!(get(&store, "a b%", 0, 10).unwrap(), b"new");
+        wait(store.copy("a b%", "c+d")).unwrap();
+        wait(store.delete("a b%")).unwrap();
+        let page = wait(store.list_page(&ListRequest::default())).unwrap();
+        assert_eq!(page.entries.iter().map(|e| e.key()).collect::<Vec<_>>(), ["c+d", "there"]);
+        wait(store.delete("c+d")).unwrap();
+    }
+    let reader = store_for_uri(&f.uri, &with(&[("azure.sas_token", &sas("r", "1"))])).unwrap();
+    assert_eq!(get(&reader, "there", 0, 10).unwrap(), b"old");
+    let error = put(&reader, "there", b"new", &PutOptions::default()).unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied, "{error}");
+    let late = store_for_uri(&f.uri, &with(&[("azure.sas_token", &sas("r", "-1"))])).unwrap();
+    let error = wait(late.stat("there")).unwrap_err();
+    assert_eq!(error.code(), Code::Unauthenticated, "{error}");
+}
+
+#[test]
+fn s3_connection_strings() {
+    let f = fixture();
+    put(&f.store, "k", b"x", &PutOptions::default()).unwrap();
+    let sas = peer(&["sas", &f.container, "rl", "1"])["sas"].as_str().unwrap().to_owned();
+    let blob = endpoint();
+    for string in [
+        format!(
+            "AccountName={AZURITE_ACCOUNT};AccountKey={AZURITE_KEY};BlobEndpoint={blob};QueueEndpoint=http://q/;"
+        ),
+        format!("BlobEndpoint={blob}/;SharedAccessSignature={sas}"),
+    ] {
+        let options = Options::new().with("azure.connection_string", string).unwrap();
+        let store = store_for_uri(&f.uri, &options).unwrap();
+        assert_eq!(get(&store, "k", 0, 9).unwrap(), b"x");
+    }
+}
+
+#[test]
+fn s3_wrong_credentials() {
+    let f = fixture();
+    put(&f.store, "k", b"x", &PutOptions::default()).unwrap();
+    let wrong = store_for_uri(&f.uri, &with(&[("azure.account_key", "d3Jvbmc=")])).unwrap();
+    let error = wait(wrong.stat("k")).unwrap_err();
+    assert_eq!(error.code(), Code::Unauthenticated, "{error}");
+    assert_eq!(error.operation(), Some("stat"));
+    let error = get(&wrong, "k", 0, 1).unwrap_err();
+    assert_eq!((error.code(), error.http_status()), (Code::Unauthenticated, Some(403)), "{error}");
+    let nobody = store_for_uri(&f.uri, &with(&[("azure.anonymous", "true")])).unwrap();
+    let error = get(&nobody, "k", 0, 1).unwrap_err();
+    let refused = [Code::Unauthenticated, Code::PermissionDenied, Code::NotFound];
+    assert!(refused.contains(&error.code()), "{error}");
+}
+
+#[test]
+fn a_missing_container_is_named_by_every_operation() {
+    let store =
+        store_for_uri(&format!("az://{AZURITE_ACCOUNT}/{}", unique("none")), &fixture().options).unwrap();
+    let upload = wait(store.create_upload("k", &PutOptions::default())).unwrap();
+    let errors = [
+        get(&store, "k", 0, 1).unwrap_err(),
+        get(&store, "k", 0, 0).unwrap_err(),
+        put(&store, "k", b"x", &PutOptions::default()).unwrap_err(),
+        wait(upload.put_part(part(0, b"x"))).unwrap_err(),
+        wait(store.stat("k")).unwrap_err(),
+        wait(store.list_page(&ListRequest::default())).unwrap_err(),
+        wait(store.delete("k")).unwrap_err(),
+        wait(store.copy("k", "l")).unwrap_err(),
+        wait(store.delete_container()).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.code(), Code::ContainerNotFound, "{error}");
+        assert!(error.details().iter().any(|(key, _)| *key == "request_id"), "{error}");
+    }
+    wait(upload.abort()).unwrap();
+}
+
+fn fails(uri: &str, options: &[(&str, &str)]) -> Error {
+    let mut all = with(&[("azure.account_key", AZURITE_KEY), ("net.max_attempts", "2")]);
+    for (key, value) in options {
+        all.set(key, value).unwrap();
+    }
+    wait(store_for_uri(uri, &all).unwrap().stat("k")).unwrap_err()
+}
+
+#[test]
+fn the_way_to_the_service_is_broken() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = fails("az://acct/box", &[("azure.endpoint", &format!("http://{free}/acct"))]);
+    assert_eq!((error.code(), error.os_errno()), (Code::Connection, Some(libc::ECONNREFUSED)), "{error}");
+    assert!(error.details().contains(&("attempts", "2".into())), "{error}");
+    let error = fails("az://acct/box", &[("azure.endpoint", "http://no-such-host.invalid/acct")]);
+    assert_eq!(error.code(), Code::Dns, "{error}");
+    let plain = endpoint().replace("http:", "https:");
+    let error = fails("az://acct/box", &[("azure.endpoint", &plain)]);
+    assert_eq!(error.code(), Code::Tls, "{error}");
+    let error = fails("az://acct/box", &[("net.ca_bundle", "/nonexistent/ca.pem")]);
+    assert_eq!(error.code(), Code::Tls, "{error}");
+    assert!(error.to_string().contains("/nonexistent/ca.pem"), "{error}");
+}
+
+#[test]
+fn w4_abort_leaves_nothing_and_takes_nothing_of_others() {
+    let f = fixture();
+    let start = |key: &str, data: &[u8]| {
+        let upload = wait(f.store.create_upload(key, &PutOptions::default())).unwrap();
+        wait(upload.put_part(part(0, data))).unwrap();
+        upload
+    };
+    let upload = start("gone", b"part");
+    assert_eq!(pending(&f), ["gone"]);
+    assert_eq!(peer(&["uncommitted", &f.container]), serde_json::json!(["gone"]));
+    wait(upload.abort()).unwrap();
+    wait(upload.abort()).unwrap();
+    assert_eq!(pending(&f), [""; 0]);
+    assert_eq!(peer(&["uncommitted", &f.container]), serde_json::json!([]));
+    assert_eq!(wait(f.store.stat("gone")).unwrap_err().code(), Code::NotFound);
+
+    // Another upload to the key is under way: it must not lose its blocks.
+    let (one, two) = (start("shared", b"one"), start("shared", b"two"));
+    wait(one.abort()).unwrap();
+    wait(two.complete(1, total(b"two"))).unwrap();
+    assert_eq!(get(&f.store, "shared", 0, 9).unwrap(), b"two");
+    assert_eq!(pending(&f), [""; 0]);
+
+    // Somebody published meanwhile: their object stays as it is.
+    let upload = start("rival", b"part");
+    let etag = put(&f.store, "rival", b"theirs", &described()).unwrap().etag;
+    wait(upload.abort()).unwrap();
+    let meta = wait(f.store.stat("rival")).unwrap();
+    assert_eq!((meta.etag, meta.metadata), (etag, described().metadata));
+}
+
+#[test]
+fn two_uploads_to_one_key_never_mix() {
+    let f = fixture();
+    let start = |data: &[u8]| {
+        let upload = wait(f.store.create_upload("k", &PutOptions::default())).unwrap();
+        wait(upload.put_part(part(0, data))).unwrap();
+        upload
+    };
+    let (one, two) = (start(b"one"), start(b"two"));
+    wait(one.complete(1, total(b"one"))).unwrap();
+    let error = wait(two.complete(1, total(b"two"))).unwrap_err();
+    assert_eq!(error.code(), Code::Changed, "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("published meanwhile")), "{error}");
+    assert_eq!(get(&f.store, "k", 0, 9).unwrap(), b"one");
+}
+
+#[test]
+fn w1_complete_checks_that_every_part_is_there() {
+    let f = fixture();
+    let upload = wait(f.store.create_upload("k", &PutOptions::default())).unwrap();
+    wait(upload.put_part(part(0, b"one"))).unwrap();
+    assert_eq!(wait(upload.complete(2, total(b"onetwo"))).unwrap_err().code(), Code::InvalidState);
+    assert_eq!(wait(upload.complete(1, total(b"onE"))).unwrap_err().code(), Code::ChecksumMismatch);
+    assert_eq!(wait(f.store.stat("k")).unwrap_err().code(), Code::NotFound);
+    wait(upload.complete(1, total(b"one"))).unwrap();
+    assert_eq!(get(&f.store, "k", 0, 9).unwrap(), b"one");
+}
+
+/// Why such keys are refused: this client is told of success, and the name is another one.
+#[test]
+fn s4_a_backslash_would_change_the_name() {
+    let f = fixture();
+    peer(&["put", &f.container, "a\\b", "x"]);
+    assert_eq!(peer(&["list", &f.container]), serde_json::json!(["a/b"]));
+    assert_eq!(put(&f.store, "a\\b", b"x", &PutOptions::default()).unwrap_err().code(), Code::InvalidKey);
+}
+
+/// A store that talks to a [`Faker`].
+fn fake(faker: &Faker, options: &[(&str, &str)]) -> Store {
+    let mut all = Options::new();
+    all.set("azure.endpoint", &faker.endpoint).unwrap();
+    all.set("azure.account_key", "a2V5").unwrap();
+    all.set("net.max_attempts", "3").unwrap();
+    for (key, value) in options {
+        all.set(key, value).unwrap();
+    }
+    store_for_uri("az://acct/box", &all).unwrap()
+}
+
+const ETAG: &str = "\"0x1\"";
+
+/// Bytes `from..10` of 0..10 as far as `sent` of them go.
+fn ranged(from: u64, sent: usize, etag: &str) -> Reply {
+    let data: Vec<u8> = (from as u8..10).collect();
+    let range = format!("bytes {from}-9/10");
+    let length = data.len().to_string();
+    let headers = [("Content-Range", range.as_str()), ("Content-Length", &length), ("ETag", etag)];
+    answer("206 Partial Content", &headers, &data[..sent.min(data.len())])
+}
+
+#[test]
+fn a_broken_read_goes_on_where_it_stopped() {
+    let faker = Faker::start(|n, request, _| match n {
+        0 => ranged(0, 4, ETAG),
+        _ => ranged(request.header("range").unwrap()[6..7].parse().unwrap(), 10, ETAG),
+    });
+    assert_eq!(get(&fake(&faker, &[]), "k", 0, 10).unwrap(), (0..10).collect::<Vec<u8>>());
+    let requests = faker.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[1].header("range"), Some("bytes=4-9"));
+    assert_eq!(requests[1].header("if-match"), Some(ETAG));
+}
+
+#[test]
+fn a_read_that_never_ends_well_is_truncated() {
+    let faker = Faker::start(|_, request, _| {
+        ranged(request.header("range").unwrap()[6..7].parse().unwrap(), 2, ETAG)
+    });
+    let error = get(&fake(&faker, &[]), "k", 0, 10).unwrap_err();
+    assert_eq!(error.code(), Code::Truncated, "{error}");
+    assert_eq!(faker.requests().len(), 3, "net.max_attempts");
+}
+
+#[test]
+fn a_read_never_mixes_two_objects() {
+    let faker = Faker::start(|n, _, _| match n {
+        0 => ranged(0, 4, ETAG),
+        _ => ranged(4, 10, "\"0x2\""), // a service that ignores If-Match
+    });
+    let error = get(&fake(&faker, &[]), "k", 0, 10).unwrap_err();
+    assert_eq!(error.code(), Code::Changed, "{error}");
+}
+
+#[test]
+fn a_wrong_range_is_a_protocol_error() {
+    for reply in ["bytes 1-9/10", "bytes 0-8/10", "bytes 0-9/9", "bytes 0-9", "garbage"] {
+        let faker = Faker::start(move |_, _, _| {
+            answer("206 Partial Content", &[("Content-Range", reply), ("ETag", ETAG)], &[0; 10])
+        });
+        let error = get(&fake(&faker, &[]), "k", 0, 10).unwrap_err();
+        assert_eq!(error.code(), Code::Protocol, "{reply}: {error}");
+    }
+    let faker = Faker::start(|_, _, _| answer("200 OK", &[("ETag", ETAG)], &[0; 10]));
+    assert_eq!(get(&fake(&faker, &[]), "k", 0, 10).unwrap_err().code(), Code::Protocol);
+}
+
+#[test]
+fn silence_ends_in_a_timeout() {
+    let faker = Faker::start(|_, _, _| Reply::Silence);
+    let options = [("net.progress_timeout_ms", "100"), ("net.max_attempts", "2")];
+    let error = get(&fake(&faker, &options), "k", 0, 10).unwrap_err();
+    assert_eq!(error.code(), Code::Timeout, "{error}");
+    let options = [("net.operation_timeout_ms", "100")];
+    let error = put(&fake(&faker, &options), "k", b"x", &PutOptions::default()).unwrap_err();
+    assert_eq!(error.code(), Code::Timeout, "{error}");
+    assert!(error.to_string().contains("deadline"), "{error}");
+}
+
+#[test]
+fn an_overloaded_service_is_asked_again() {
+    let busy = || answer("503 Busy", &[("x-ms-error-code", "ServerBusy"), ("x-ms-retry-after-ms", "1")], b"");
+    let faker = Faker::start(move |n, _, _| match n {
+        0 | 1 => busy(),
+        _ => answer("201 Created", &[("ETag", ETAG)], b""),
+    });
+    put(&fake(&faker, &[]), "k", b"data", &PutOptions::default()).unwrap();
+    assert!(faker.requests().iter().all(|request| request.body == b"data"));
+    let faker = Faker::start(move |_, _, _| busy());
+    let error = put(&fake(&faker, &[]), "k", b"data", &PutOptions::default()).unwrap_err();
+    assert_eq!((error.code(), error.http_status()), (Code::Unavailable, Some(503)), "{error}");
+    assert!(error.retryable() && error.to_string().contains("ServerBusy"), "{error}");
+    assert_eq!(faker.requests().len(), 3);
+}
+
+/// A create-only put whose first answer is lost; then the object is there, with this nonce.
+fn lost_answer(nonce: fn(&str) -> String) -> Result<PutResult> {
+    let faker = Faker::start(move |n, request, before| match (n, request.method.as_str()) {
+        (0, _) => Reply::Raw(Vec::new()),
+        (_, "PUT") => answer("409 Conflict", &[("x-ms-error-code", "BlobAlreadyExists")], b""),
+        _ => {
+            let ours = before[0].header("x-ms-meta-s3dlio_write").unwrap();
+            answer("200 OK", &[("ETag", ETAG), ("x-ms-meta-s3dlio_write", &nonce(ours))], b"")
+        }
+    });
+    let options = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
+    put(&fake(&faker, &[]), "k", b"x", &options)
+}
+
+#[test]
+fn a_conditional_write_whose_answer_was_lost_is_resolved() {
+    assert_eq!(lost_answer(str::to_owned).unwrap().etag.as_deref(), Some(ETAG));
+    let error = lost_answer(|_| "somebody else's".into()).unwrap_err();
+    assert_eq!(error.code(), Code::AlreadyExists, "{error}");
+    let faker = Faker::start(|_, _, _| Reply::Raw(Vec::new()));
+    let options = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
+    let error = put(&fake(&faker, &[]), "k", b"x", &options).unwrap_err();
+    assert_eq!(error.code(), Code::UnknownOutcome, "{error}");
+    let error = put(&fake(&faker, &[]), "k", b"x", &PutOptions::default()).unwrap_err();
+    assert_eq!(error.code(), Code::Connection, "an unconditional one can be made again: {error}");
+}
+
+#[test]
+fn a_pending_copy_is_waited_for() {
+    let faker = Faker::start(|n, request, _| {
+        let status = if n < 3 { "pending" } else { "success" };
+        let headers = [("ETag", ETAG), ("x-ms-copy-id", "id"), ("x-ms-copy-status", status)];
+        answer(if request.method == "PUT" { "202 Accepted" } else { "200 OK" }, &headers, b"")
+    });
+    wait(fake(&faker, &[]).copy("a", "b")).unwrap();
+    let requests = faker.requests();
+    assert_eq!(
+        requests.iter().map(|r| r.method.as_str()).collect::<Vec<_>>(),
+        ["HEAD", "PUT", "HEAD", "HEAD"]
+    );
+    assert_eq!(requests[1].header("x-ms-source-if-match"), Some(ETAG));
+    let faker = Faker::start(|_, _, _| {
+        answer("200 OK", &[("ETag", ETAG), ("x-ms-copy-status", "failed"), ("x-ms-copy-id", "i")], b"")
+    });
+    assert_eq!(wait(fake(&faker, &[]).copy("a", "b")).unwrap_err().code(), Code::Server);
+}
+
+/// Everything that is logged in this process.
+fn log() -> &'static Mutex<Vec<u8>> {
+    static LOG: OnceLock<Arc<Mutex<Vec<u8>>>> = OnceLock::new();
+    struct Writer(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Writer {
+        fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(data);
+            Ok(data.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    LOG.get_or_init(|| {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let writer = log.clone();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || Writer(writer.clone()))
+            .init();
+        log
+    })
+}
+
+#[test]
+fn s3_no_secret_is_shown_anywhere() {
+    let log = log();
+    let f = fixture();
+    let faker = Faker::start(|n, _, _| match n % 2 {
+        0 => answer("404 Not Found", &[("x-ms-error-code", "BlobNotFound")], b""),
+        _ => Reply::Raw(Vec::new()),
+    });
+    let mut shown = String::new();
+    let broken = "http://127.0.0.1:1/acct";
+    let secrets = [
+        ("azure.account_key", "Y2FuYXJ5a2V5"),
+        ("azure.sas_token", "sv=2021&sp=canarysp&sig=canarysig%3D"),
+        ("azure.connection_string", "AccountName=acct;AccountKey=Y2FuYXJ5a2V5;BlobEndpoint=http://x/acct"),
+    ];
+    for (key, secret) in secrets {
+        for endpoint in [faker.endpoint.as_str(), broken, &endpoint()] {
+            let mut options = Options::new();
+            options.set("azure.endpoint", endpoint).unwrap();
+            options.set("net.max_attempts", "1").unwrap();
+            options.set(key, secret).unwrap();
+            let store = store_for_uri("az://acct/box", &options).unwrap();
+            shown += &format!("{options:?} {store:?}");
+            for _ in 0..2 {
+                let errors = [
+                    get(&store, "k", 0, 1).unwrap_err(),
+                    put(&store, "k", b"x", &PutOptions::default()).unwrap_err(),
+                    wait(store.copy("k", "l")).unwrap_err(),
+                    wait(store.list_page(&ListRequest::default())).unwrap_err(),
+                ];
+                shown += &format!("{errors:?} {:?}", errors.iter().map(Error::details).collect::<Vec<_>>());
+            }
+        }
+    }
+    put(&f.store, "k", b"x", &PutOptions::default()).unwrap();
+    shown += &String::from_utf8_lossy(&log.lock().unwrap());
+    assert!(shown.contains("127.0.0.1"), "the log is empty: it proves nothing");
+    for secret in ["canary", "Y2FuYXJ5a2V5", AZURITE_KEY] {
+        let at = shown.find(secret);
+        assert!(at.is_none(), "{}", &shown[at.unwrap().saturating_sub(300)..]);
+    }
+}
