@@ -2,6 +2,7 @@
 
 use crate::context::{Context, assert_code};
 use s3dlio::Code;
+use s3dlio::base::uri::Scheme;
 
 /// Keys that are legal file names and legal object names.
 pub const ODD: &[&str] = &[
@@ -48,7 +49,7 @@ pub const ODD: &[&str] = &[
 pub fn put_odd_keys(c: &Context) -> Vec<&'static str> {
     let changes = |key: &str| key.contains('\\') || key.split('/').any(|segment| segment.ends_with('.'));
     let (refused, taken): (Vec<&str>, Vec<&str>) =
-        ODD.iter().partition(|key| c.backend.name == "azurite" && changes(key));
+        ODD.iter().partition(|key| c.store.root().scheme() == Scheme::Azure && changes(key));
     for key in refused {
         assert_code(c.try_put(key, b"x", &Default::default()), Code::InvalidKey);
     }
