@@ -1,0 +1,203 @@
+/* Every export once, with a way to call it on any handle: what abuse.c and panic.c are driven by.
+ * run.sh compares the names with what the library exports. */
+#ifndef EXPORTS_H
+#define EXPORTS_H
+
+#include "test.h"
+
+enum handle_type { NONE, ERROR, BUFFER, OPTIONS, STORE, LISTER, READER, WRITER, HANDLE_TYPES };
+
+/* How a function tells of a bad handle: a status, 0 or NULL, or nothing. NULLABLE: a status, but NULL
+ * is a good handle. */
+enum result_type { STATUS_, NULLABLE, VALUE, FREE };
+
+static void no_log(int32_t level, const char *target, const char *message, void *user) {
+    (void)level, (void)target, (void)message, (void)user;
+}
+
+#define EXPORTS(X)                                                                                           \
+    X(s3dlio_abi_version, NONE, VALUE, ())                                                                   \
+    X(s3dlio_version, NONE, VALUE, ())                                                                       \
+    X(s3dlio_has_feature, NONE, VALUE, ("memory"))                                                           \
+    X(s3dlio_status_name, NONE, VALUE, (0))                                                                  \
+    X(s3dlio_status_doc, NONE, VALUE, (0))                                                                   \
+    X(s3dlio_shutdown, NONE, STATUS_, (5000, err))                                                           \
+    X(s3dlio_log_to_fd, NONE, STATUS_, (-1, NULL, err))                                                      \
+    X(s3dlio_log_set_callback, NONE, STATUS_, (no_log, NULL, "error", err))                                  \
+    X(s3dlio_crc32c, NONE, VALUE, (0, "x", 1))                                                               \
+    X(s3dlio_crc32c_combine, NONE, VALUE, (1, 2, 3))                                                         \
+    X(s3dlio_get_stats, NONE, STATUS_, (&s->stats, sizeof s->stats, err))                                    \
+    X(s3dlio_error_code, ERROR, VALUE, (h))                                                                  \
+    X(s3dlio_error_message, ERROR, VALUE, (h))                                                               \
+    X(s3dlio_error_retryable, ERROR, VALUE, (h))                                                             \
+    X(s3dlio_error_http_status, ERROR, VALUE, (h))                                                           \
+    X(s3dlio_error_os_errno, ERROR, VALUE, (h))                                                              \
+    X(s3dlio_error_detail_count, ERROR, VALUE, (h))                                                          \
+    X(s3dlio_error_detail_at, ERROR, STATUS_, (h, 0, &s->text, &s->text))                                    \
+    X(s3dlio_error_detail, ERROR, VALUE, (h, "operation"))                                                   \
+    X(s3dlio_error_free, ERROR, FREE, (h))                                                                   \
+    X(s3dlio_buffer_new, NONE, STATUS_, (10, &s->buffer, err))                                               \
+    X(s3dlio_buffer_data, BUFFER, VALUE, (h))                                                                \
+    X(s3dlio_buffer_size, BUFFER, VALUE, (h))                                                                \
+    X(s3dlio_buffer_clone, BUFFER, STATUS_, (h, &s->buffer, err))                                            \
+    X(s3dlio_buffer_free, BUFFER, FREE, (h))                                                                 \
+    X(s3dlio_options_new, NONE, STATUS_, (&s->options, err))                                                 \
+    X(s3dlio_options_set, OPTIONS, STATUS_, (h, "s3.region", "here", err))                                   \
+    X(s3dlio_options_set_u64, OPTIONS, STATUS_, (h, "net.max_attempts", 3, err))                             \
+    X(s3dlio_options_get, OPTIONS, NULLABLE, (h, "s3.region", &s->buffer, err))                              \
+    X(s3dlio_options_clone, OPTIONS, STATUS_, (h, &s->options, err))                                         \
+    X(s3dlio_options_free, OPTIONS, FREE, (h))                                                               \
+    X(s3dlio_option_count, NONE, VALUE, ())                                                                  \
+    X(s3dlio_option_at, NONE, STATUS_, (0, &s->option, sizeof s->option, err))                               \
+    X(s3dlio_store_open, NONE, STATUS_, ("memory://exports", NULL, &s->store, err))                          \
+    X(s3dlio_store_uri, STORE, VALUE, (h))                                                                   \
+    X(s3dlio_store_capabilities, STORE, STATUS_, (h, &s->caps, sizeof s->caps, err))                         \
+    X(s3dlio_store_get, STORE, STATUS_, (h, "key", &s->buffer, err))                                         \
+    X(s3dlio_store_get_range, STORE, STATUS_, (h, "key", 0, 1, &s->buffer, err))                             \
+    X(s3dlio_store_get_into, STORE, STATUS_, (h, "key", s->memory, sizeof s->memory, &s->size, err))         \
+    X(s3dlio_store_get_range_into, STORE, STATUS_, (h, "key", 0, s->memory, 1, &s->size, err))               \
+    X(s3dlio_store_get_ranges, STORE, STATUS_, (h, "key", &s->range, 1, err))                                \
+    X(s3dlio_store_get_many, STORE, STATUS_, (h, s->keys, 1, &s->got, err))                                  \
+    X(s3dlio_store_put, STORE, STATUS_, (h, "key", "x", 1, NULL, 0, NULL, 0, err))                           \
+    X(s3dlio_store_stat, STORE, STATUS_, (h, "key", &s->info, sizeof s->info, &s->buffer, err))              \
+    X(s3dlio_store_exists, STORE, STATUS_, (h, "key", &s->flag, err))                                        \
+    X(s3dlio_store_delete, STORE, STATUS_, (h, "none", err))                                                 \
+    X(s3dlio_store_delete_prefix, STORE, STATUS_, (h, "none", &s->number, err))                              \
+    X(s3dlio_store_copy, STORE, STATUS_, (h, "key", "copy", err))                                            \
+    X(s3dlio_store_rename, STORE, STATUS_, (h, "copy", "moved", err))                                        \
+    X(s3dlio_store_create_container, STORE, STATUS_, (h, err))                                               \
+    X(s3dlio_store_delete_container, STORE, STATUS_, (h, err))                                               \
+    X(s3dlio_store_list, STORE, STATUS_, (h, "", 1, &s->lister, err))                                        \
+    X(s3dlio_store_list_containers, STORE, STATUS_, (h, &s->lister, err))                                    \
+    X(s3dlio_store_validate, STORE, STATUS_, (h, "key", 0, S3DLIO_TO_END, NULL, err))                        \
+    X(s3dlio_store_validate_many, STORE, STATUS_, (h, &s->check, 1, err))                                    \
+    X(s3dlio_store_free, STORE, FREE, (h))                                                                   \
+    X(s3dlio_get, NONE, STATUS_, ("memory://exports/key", NULL, &s->buffer, err))                            \
+    X(s3dlio_put, NONE, STATUS_, ("memory://exports/key", NULL, "x", 1, err))                                \
+    X(s3dlio_stat, NONE, STATUS_, ("memory://exports/key", NULL, &s->info, sizeof s->info, NULL, err))       \
+    X(s3dlio_exists, NONE, STATUS_, ("memory://exports/key", NULL, &s->flag, err))                           \
+    X(s3dlio_delete, NONE, STATUS_, ("memory://exports/none", NULL, err))                                    \
+    X(s3dlio_lister_next, LISTER, STATUS_, (h, &s->info, sizeof s->info, err))                               \
+    X(s3dlio_lister_free, LISTER, FREE, (h))                                                                 \
+    X(s3dlio_reader_open, STORE, STATUS_, (h, "key", NULL, &s->reader, err))                                 \
+    X(s3dlio_reader_size, READER, STATUS_, (h, &s->number, err))                                             \
+    X(s3dlio_reader_info, READER, STATUS_, (h, &s->info, sizeof s->info, err))                               \
+    X(s3dlio_reader_read_at, READER, STATUS_, (h, 0, s->memory, 1, &s->size, err))                           \
+    X(s3dlio_reader_readv_at, READER, STATUS_, (h, &s->range, 1, err))                                       \
+    X(s3dlio_reader_read, READER, STATUS_, (h, s->memory, 1, &s->size, err))                                 \
+    X(s3dlio_reader_seek, READER, STATUS_, (h, 0, S3DLIO_SEEK_SET, &s->number, err))                         \
+    X(s3dlio_reader_expect_crc32c, READER, STATUS_, (h, 0, err))                                             \
+    X(s3dlio_reader_free, READER, FREE, (h))                                                                 \
+    X(s3dlio_writer_open, STORE, STATUS_, (h, "written", NULL, NULL, 0, &s->writer, err))                    \
+    X(s3dlio_writer_key, WRITER, VALUE, (h))                                                                 \
+    X(s3dlio_writer_write, WRITER, STATUS_, (h, "x", 1, err))                                                \
+    X(s3dlio_writer_write_buffer, WRITER, STATUS_, (h, spare_buffer(), err))                                 \
+    X(s3dlio_writer_reserve, WRITER, STATUS_, (h, 1, &s->pointer, &s->size, err))                            \
+    X(s3dlio_writer_commit, WRITER, STATUS_, (h, 0, err))                                                    \
+    X(s3dlio_writer_finish, WRITER, STATUS_, (h, NULL, 0, err))                                              \
+    X(s3dlio_writer_abort, WRITER, STATUS_, (h, err))                                                        \
+    X(s3dlio_writer_get_stats, WRITER, STATUS_, (h, &s->written, sizeof s->written, err))                    \
+    X(s3dlio_writer_free, WRITER, FREE, (h))
+
+/* Outputs and memory for one call. A failed call leaves all before `range` as it was. */
+typedef struct {
+    s3dlio_stats stats;
+    s3dlio_option_info option;
+    s3dlio_capabilities caps;
+    s3dlio_object_info info;
+    s3dlio_write_stats written;
+    s3dlio_buffer *buffer;
+    s3dlio_options *options;
+    s3dlio_store *store;
+    s3dlio_lister *lister;
+    s3dlio_reader *reader;
+    s3dlio_writer *writer;
+    void *pointer;
+    const char *text;
+    size_t size;
+    uint64_t number;
+    int32_t flag;
+    unsigned char memory[16];
+    s3dlio_range range;
+    s3dlio_check check;
+    s3dlio_get_result got;
+    const char *keys[1];
+} scratch;
+
+static inline void prepare(scratch *s) {
+    memset(s, 0x5a, sizeof *s);
+    memset(&s->range, 0, sizeof *s - offsetof(scratch, range));
+    s->range.length = 1;
+    s->range.dst = s->memory;
+    s->check.key = "key";
+    s->check.length = S3DLIO_TO_END;
+    s->keys[0] = "key";
+}
+
+/* Whether no output was written. The results of the calls for many are always set. */
+static inline int untouched(const scratch *s) {
+    const unsigned char *bytes = (const unsigned char *)s;
+    for (size_t i = 0; i < offsetof(scratch, range); i++) {
+        if (bytes[i] != 0x5a) return 0;
+    }
+    return s->range.bytes_read == 0 && s->got.data == NULL;
+}
+
+/* For functions that take a buffer beside their handle. */
+static s3dlio_buffer *shared_buffer;
+static inline s3dlio_buffer *spare_buffer(void) { return shared_buffer; }
+
+typedef struct {
+    const char *name;
+    enum handle_type handle;
+    enum result_type result;
+    /* The status; of a VALUE whether it is 0 or NULL. */
+    int32_t (*call)(void *handle, scratch *s, s3dlio_error **err);
+} export_entry;
+
+#define CALL_STATUS_(call) return call
+#define CALL_NULLABLE(call) return call
+#define CALL_VALUE(call) return (call) == 0
+#define CALL_FREE(call)                                                                                       \
+    call;                                                                                                     \
+    return 0
+#define DEFINE(name, handle, result, args)                                                                    \
+    static int32_t call_##name(void *h, scratch *s, s3dlio_error **err) {                                     \
+        (void)h, (void)s, (void)err;                                                                          \
+        CALL_##result(name args);                                                                             \
+    }
+#define ROW(name, handle, result, args) {#name, handle, result, call_##name},
+
+EXPORTS(DEFINE)
+static const export_entry exports[] = {EXPORTS(ROW)};
+enum { EXPORT_COUNT = sizeof exports / sizeof exports[0] };
+
+/* One live handle of every type, on a store of one object "key". What cannot be had stays NULL. */
+static inline void live_handles(void *handles[HANDLE_TYPES]) {
+    memset(handles, 0, HANDLE_TYPES * sizeof handles[0]);
+    s3dlio_put("memory://exports/key", NULL, "value", 5, NULL);
+    s3dlio_store_open("memory://exports", NULL, (s3dlio_store **)&handles[STORE], NULL);
+    s3dlio_store_put(handles[STORE], "key", "value", 5, NULL, 0, NULL, 0, NULL);
+    s3dlio_store_open("nonsense", NULL, (s3dlio_store **)&handles[NONE], (s3dlio_error **)&handles[ERROR]);
+    if (handles[ERROR] == NULL) s3dlio_options_set(NULL, "", "", (s3dlio_error **)&handles[ERROR]);
+    s3dlio_buffer_new(10, (s3dlio_buffer **)&handles[BUFFER], NULL);
+    s3dlio_options_new((s3dlio_options **)&handles[OPTIONS], NULL);
+    s3dlio_store_list(handles[STORE], "", 1, (s3dlio_lister **)&handles[LISTER], NULL);
+    s3dlio_reader_open(handles[STORE], "key", NULL, (s3dlio_reader **)&handles[READER], NULL);
+    s3dlio_writer_open(handles[STORE], "w", NULL, NULL, 0, (s3dlio_writer **)&handles[WRITER], NULL);
+}
+
+static inline void free_handle(enum handle_type type, void *handle) {
+    switch (type) {
+    case ERROR: s3dlio_error_free(handle); break;
+    case BUFFER: s3dlio_buffer_free(handle); break;
+    case OPTIONS: s3dlio_options_free(handle); break;
+    case STORE: s3dlio_store_free(handle); break;
+    case LISTER: s3dlio_lister_free(handle); break;
+    case READER: s3dlio_reader_free(handle); break;
+    case WRITER: s3dlio_writer_free(handle); break;
+    default: break;
+    }
+}
+
+#endif

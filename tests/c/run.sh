@@ -1,0 +1,117 @@
+#!/bin/bash
+# The C tests: tests/c/run.sh [plain|valgrind|asan] [PROGRAM...]
+#   plain     builds every program against the library and runs it; checks header and exports
+#   valgrind  runs them under Valgrind: no error, nothing lost
+#   asan      builds the library and the programs with AddressSanitizer
+# S3DLIO_LIB_DIR has the library (plain, valgrind); default: target/release. The last line is
+# "N passed, N failed". Run it under tests/support/servers.py for the tests that need servers.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+mode=${1:-plain}
+shift || true
+programs=${*:-basic abuse panic bad_input stress fork exit}
+lib=${S3DLIO_LIB_DIR:-${CARGO_TARGET_DIR:-$root/target}/release}
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+cc=${CC:-cc}
+cxx=${CXX:-c++}
+passed=0
+failed=0
+
+count() { # count NAME STATUS
+    if [ "$2" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $1"; fi
+}
+
+# Adds what a program summed up; a program that ended otherwise is one failure.
+tally() { # tally NAME STATUS LOG
+    local line
+    line=$(grep -aE "^$1: [0-9]+ passed, [0-9]+ failed$" "$3" | tail -1)
+    if [ -n "$line" ]; then
+        passed=$((passed + $(echo "$line" | sed -E 's/.*: ([0-9]+) passed.*/\1/')))
+        failed=$((failed + $(echo "$line" | sed -E 's/.* ([0-9]+) failed/\1/')))
+    fi
+    if [ "$2" -ne 0 ] && { [ -z "$line" ] || echo "$line" | grep -q ' 0 failed'; }; then
+        failed=$((failed + 1))
+        echo "FAILED: $1 ended with status $2"
+    fi
+    if [ "$2" -ne 0 ]; then tail -n 25 "$3"; else echo "$line"; fi
+}
+
+header() {
+    printf '#include "s3dlio.h"\n' >"$out/once.c"
+    printf '#include "s3dlio.h"\n#include "s3dlio.h"\nint unused_;\n' >"$out/twice.c"
+    for file in once twice; do
+        for standard in c99 c11 c++17 c++20; do
+            compiler=$cc language=c
+            case $standard in c++*) compiler=$cxx language=c++ ;; esac
+            $compiler -std=$standard -x $language -Wall -Wextra -Wpedantic -Werror -fsyntax-only \
+                -I"$root/include" "$out/$file.c"
+            count "header $file as $standard" $?
+        done
+    done
+}
+
+# The library, the header and the table of exports.h have the same functions.
+exports() {
+    nm -D --defined-only "$lib/libs3dlio.so" | awk '{print $3}' | sort >"$out/exported"
+    sed -e 's@/\*.*\*/@@' "$root/include/s3dlio.h" | grep -v '^ \*' | grep -oE '\bs3dlio_[a-z0-9_]+\(' |
+        tr -d '(' | sort -u >"$out/declared"
+    diff "$out/exported" "$out/declared"
+    count "exports are the header's functions" $?
+    LD_LIBRARY_PATH=$lib "$out/abuse" --list | sort | diff - "$out/declared"
+    count "abuse.c and panic.c cover every function" $?
+    strip -o "$out/stripped" "$lib/libs3dlio.so"
+    echo "libs3dlio.so stripped: $(stat -c %s "$out/stripped") bytes"
+    readelf -d "$lib/libs3dlio.so" | grep -q 'SONAME.*\[libs3dlio.so.0\]'
+    count "SONAME" $?
+    readelf -d "$lib/libs3dlio.so" | grep -q NODELETE
+    count "nodelete" $?
+}
+
+build() { # build NAME FLAGS...
+    local name=$1
+    shift
+    $cc -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -pthread -I"$root/include" "$here/$name.c" \
+        -o "$out/$name" "$@"
+}
+
+build_all() {
+    # The program asks for the SONAME; a build folder has the plain name only.
+    ln -sf "$lib/libs3dlio.so" "$out/libs3dlio.so.0"
+    for name in $programs; do
+        build "$name" "$@" || { count "$name compiles" 1; }
+    done
+}
+
+run() { # run WRAPPER... : every program below the wrapper
+    for name in $programs; do
+        [ -x "$out/$name" ] || continue
+        LD_LIBRARY_PATH=$out "$@" "$out/$name" >"$out/$name.log" 2>&1
+        tally "$name" $? "$out/$name.log"
+    done
+}
+
+case $mode in
+plain)
+    build_all -L"$lib" -ls3dlio
+    header
+    case " $programs " in *" abuse "*) ln -sf "$lib/libs3dlio.so" "$out/"; lib_dir=$lib; lib=$out exports ;; esac
+    run timeout 600
+    ;;
+valgrind)
+    build_all -L"$lib" -ls3dlio
+    # What a never-dropped runtime holds is still reachable, not lost.
+    run timeout 1500 valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect \
+        --errors-for-leak-kinds=definite,indirect --fair-sched=yes
+    ;;
+asan)
+    . "$here/asan.sh"
+    ;;
+*)
+    echo "usage: $0 [plain|valgrind|asan] [PROGRAM...]" >&2
+    exit 2
+    ;;
+esac
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
