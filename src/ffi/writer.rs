@@ -10,7 +10,6 @@
 //! that was inherited through fork() (the parent's goes on), SHUTDOWN, INVALID_STATE (after finish or
 //! abort, or another thread is inside), NO_SPACE, CHECKSUM_MISMATCH.
 
-use super::buffer::BufferValue;
 use super::convert::*;
 use super::guard;
 use super::handle::{self, Handle, exclusive};
@@ -137,8 +136,10 @@ pub unsafe extern "C" fn s3dlio_writer_write_buffer(
     // SAFETY: the promise of the module `ffi`.
     unsafe {
         guard::call("s3dlio_writer_write_buffer", err, || {
-            let data = BufferValue::to_bytes(&*handle::get(buffer.cast_const())?);
-            with_writer(writer, |writer| block_on(writer.write_owned(data)).flatten())?;
+            with_writer(writer, |writer| {
+                let data = handle::get(buffer.cast_const())?.to_bytes();
+                block_on(writer.write_owned(data)).flatten()
+            })?;
             handle::free(buffer.cast_const());
             Ok(())
         })

@@ -65,10 +65,12 @@ static int child(const char *name) {
     }
     /* The process lives: fresh handles work, but for what panics. */
     int32_t exists = -1;
-    if (strcmp(name, "s3dlio_put") != 0) OK(s3dlio_put("memory://alive/x", NULL, "abc", 3, &err));
-    if (strcmp(name, "s3dlio_exists") != 0) {
-        OK(s3dlio_exists("memory://alive/x", NULL, &exists, &err));
-        CHECK(exists == (strcmp(name, "s3dlio_put") != 0) || strcmp(name, "s3dlio_put") == 0);
+    if (strcmp(name, "s3dlio_put") != 0) {
+        OK(s3dlio_put("memory://alive/x", NULL, "abc", 3, &err));
+        if (strcmp(name, "s3dlio_exists") != 0) {
+            OK(s3dlio_exists("memory://alive/x", NULL, &exists, &err));
+            CHECK(exists == 1);
+        }
     }
     for (int type = ERROR; type < HANDLE_TYPES; type++) free_handle(type, handles[type]);
     s3dlio_buffer_free(shared_buffer);
@@ -78,6 +80,7 @@ static int child(const char *name) {
 int main(int argc, char **argv) {
     if (argc > 1) return child(argv[1]);
     alarm(500);
+    setenv("RUST_BACKTRACE", "0", 1);
     for (int i = 0; i < EXPORT_COUNT; i++) {
         char *arguments[] = {argv[0], (char *)exports[i].name, NULL};
         posix_spawn_file_actions_t actions;

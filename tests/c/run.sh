@@ -59,7 +59,7 @@ exports() {
         tr -d '(' | sort -u >"$out/declared"
     diff "$out/exported" "$out/declared"
     count "exports are the header's functions" $?
-    LD_LIBRARY_PATH=$lib "$out/abuse" --list | sort | diff - "$out/declared"
+    LD_LIBRARY_PATH=$out "$out/abuse" --list | sort | diff - "$out/declared"
     count "abuse.c and panic.c cover every function" $?
     strip -o "$out/stripped" "$lib/libs3dlio.so"
     echo "libs3dlio.so stripped: $(stat -c %s "$out/stripped") bytes"
@@ -72,7 +72,7 @@ exports() {
 build() { # build NAME FLAGS...
     local name=$1
     shift
-    $cc -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -pthread -I"$root/include" "$here/$name.c" \
+    $cc -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -Wno-format-truncation -pthread -I"$root/include" "$here/$name.c" \
         -o "$out/$name" "$@"
 }
 
@@ -96,7 +96,7 @@ case $mode in
 plain)
     build_all -L"$lib" -ls3dlio
     header
-    case " $programs " in *" abuse "*) ln -sf "$lib/libs3dlio.so" "$out/"; lib_dir=$lib; lib=$out exports ;; esac
+    case " $programs " in *" abuse "*) exports ;; esac
     run timeout 600
     ;;
 valgrind)
