@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The files of `src/ffi` that make a section of the header, in its order.
@@ -138,4 +138,37 @@ fn header_is_what_the_sources_say() {
         );
     }
     assert!(expected == committed, "include/s3dlio.h is too short or too long");
+}
+
+/// The functions that the header declares: `s3dlio_x(` outside of comments.
+fn declared() -> BTreeSet<String> {
+    let (text, mut names, mut inside) = (read("include/s3dlio.h"), BTreeSet::new(), false);
+    for line in text.lines() {
+        inside = inside || line.trim_start().starts_with("/*");
+        if !inside && let Some((before, _)) = line.split_once('(') {
+            let word = before.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
+            names.extend(word.starts_with("s3dlio_").then(|| word.to_owned()));
+        }
+        inside = inside && !line.trim_end().ends_with("*/");
+    }
+    names
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn shared_library_exports_the_headers_functions() {
+    let library = std::env::current_exe().unwrap().parent().unwrap().join("libs3dlio.so");
+    let run = |tool: &str, arguments: &[&str]| {
+        let output = Command::new(tool).args(arguments).arg(&library).output().unwrap();
+        assert!(output.status.success(), "{tool} on {} (cargo build makes it)", library.display());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let symbols = run("nm", &["-D", "--defined-only"]);
+    let exported: BTreeSet<String> =
+        symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_owned).collect();
+    let declared = declared();
+    assert!(declared.len() > 80, "the header's functions are not found: {declared:?}");
+    assert_eq!(exported, declared, "left: exported, right: declared in include/s3dlio.h");
+    let dynamic = run("readelf", &["-d"]);
+    assert!(dynamic.contains("[libs3dlio.so.0]") && dynamic.contains("NODELETE"), "{dynamic}");
 }

@@ -176,7 +176,7 @@ static void servers(void) {
     put_and_get_fail("s3://bucket", refused, S3DLIO_ERR_CONNECTION);
     put_and_get_fail("s3://bucket", unresolved, S3DLIO_ERR_DNS);
     const char *const azure_refused[] = {"azure.endpoint", "http://127.0.0.1:1/acct", "azure.account_key",
-                                         CANARY "AAAAAA==", "net.max_attempts", "2", NULL};
+                                         CANARY "AAAA==", "net.max_attempts", "2", NULL};
     put_and_get_fail("az://acct/container", azure_refused, S3DLIO_ERR_CONNECTION);
     if (s3 != NULL) {
         const char *const right[] = {S3(s3, "s3dliotestsecret")};
@@ -191,7 +191,7 @@ static void servers(void) {
     }
     if (azure != NULL) {
         const char *const right[] = {"azure.endpoint", azure, "azure.account_key", AZURITE_KEY, NULL};
-        const char *const wrong[] = {"azure.endpoint", azure, "azure.account_key", CANARY "AAAAAA==", NULL};
+        const char *const wrong[] = {"azure.endpoint", azure, "azure.account_key", CANARY "AAAA==", NULL};
         put_and_get_fail("az://devstoreaccount1/no-such-container", right, S3DLIO_ERR_CONTAINER_NOT_FOUND);
         s3dlio_options *options = options_of(wrong);
         OK(s3dlio_store_open("az://devstoreaccount1/container", options, &store, &err));
