@@ -171,6 +171,17 @@ fn container(name: &'static str, prefix: &str, options: &Options) -> String {
     uri
 }
 
+/// The Python that has boto3, azure-storage-blob and numpy.
+pub fn python() -> PathBuf {
+    let tools = std::env::var_os("S3DLIO_TEST_TOOLS").filter(|path| !path.is_empty());
+    let tools = tools.map(PathBuf::from).unwrap_or_else(|| {
+        let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+        cache.unwrap_or_else(home).join("s3dlio").join("tools")
+    });
+    tools.join("py/bin/python")
+}
+
 /// The endpoint of a test server: from the environment, else of one that is started now.
 pub fn server(name: &'static str, variable: &str) -> String {
     if let Ok(value) = std::env::var(variable)
