@@ -1,12 +1,15 @@
 //! SIGKILL at random points of writes: the final name has a complete object, old or new, always.
 
+use super::sys::{KILL, Refusal, refuse};
 use super::*;
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::tempdir;
 
-/// Where the child writes: scheme, a space, the root.
+/// Where the child writes: scheme, a space, the root; for a single write that dies also a space and
+/// the number of the system call that kills it.
 const TARGET: &str = "LOCAL_STORE_KILL_TARGET";
 const KILLS: u32 = 100; // of each scheme
 
@@ -30,7 +33,22 @@ fn generation_of(data: &[u8]) -> u64 {
 #[test]
 fn child_that_writes_until_it_is_killed() {
     let Ok(target) = std::env::var(TARGET) else { return };
-    let (scheme, root) = target.split_once(' ').unwrap();
+    let words: Vec<&str> = target.split(' ').collect();
+    let (scheme, root) = (words[0], words[1]);
+    if let Some(call) = words.get(2) {
+        let store = open(scheme, Path::new(root));
+        if words[3] == "next" {
+            put(&store, "folder/other", b"next").unwrap();
+            return;
+        }
+        let refusal = Refusal { call: call.parse().unwrap(), errno: KILL, bit: None };
+        refuse(&[refusal]).unwrap();
+        let _ = match words[3] {
+            "put" => put(&store, "folder/k", &content(2)),
+            _ => upload(&store, "folder/k", &[&content(2)[..777], &content(2)[777..]]),
+        };
+        return;
+    }
     for generation in std::process::id() as u64.. {
         // Windows with and without flushes: the latter are shorter, so more of them are hit.
         let options = Options::new().with("file.sync", generation % 4 == 0).unwrap();
@@ -47,6 +65,57 @@ fn child_that_writes_until_it_is_killed() {
     }
 }
 
+/// This test binary as the child above.
+fn child(target: String) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "local::kill::child_that_writes_until_it_is_killed", "--nocapture"]);
+    command.env(TARGET, target).stdout(Stdio::null());
+    command
+}
+
+#[test]
+fn s5_a_kill_at_every_step_of_a_replacement_leaves_the_old_object() {
+    let steps = [
+        ("pwrite64", libc::SYS_pwrite64),
+        ("utimensat", libc::SYS_utimensat),
+        ("fsetxattr", libc::SYS_fsetxattr),
+        ("fsync", libc::SYS_fsync),
+        ("flock", libc::SYS_flock),
+        ("linkat", libc::SYS_linkat),
+        ("renameat", libc::SYS_renameat),
+    ];
+    let mut left_behind = 0;
+    for scheme in SCHEMES {
+        for way in ["put", "upload"] {
+            for (name, call) in steps {
+                let dir = tempdir().unwrap();
+                let store = open(scheme, dir.path());
+                put(&store, "folder/k", &content(1)).unwrap();
+                let target = format!("{scheme} {} {call} {way}", dir.path().display());
+                let died = child(target).stderr(Stdio::null()).status().unwrap();
+                // A system without unnamed files never links, so it lives through that step.
+                let old = if died.signal().is_some() { content(1) } else { content(2) };
+                assert!(died.signal().is_some() || name == "linkat", "no {name} in {scheme} {way}: {died}");
+                assert!(get(&store, "folder/k").unwrap() == old, "{scheme} {way} {name}");
+                assert_eq!(list(&store, "", false).unwrap(), ["folder/k"]);
+                left_behind += names_below(dir.path()).len() - 2;
+                write_from_another_process(scheme, dir.path());
+                assert_eq!(names_below(dir.path()), ["folder", "folder/k", "folder/other"], "{way} {name}");
+            }
+        }
+    }
+    assert!(
+        left_behind >= 4,
+        "a kill before the rename leaves a temporary file; only {left_behind} were seen"
+    );
+}
+
+/// The next writer: this process has looked into the folder before.
+fn write_from_another_process(scheme: &str, root: &Path) {
+    let target = format!("{scheme} {} -1 next", root.display());
+    assert!(child(target).stderr(Stdio::null()).status().unwrap().success());
+}
+
 #[test]
 fn s5_two_hundred_kills_leave_complete_objects_and_no_temporary_files() {
     let mut state = 0x2545_f491_4f6c_dd1du64;
@@ -60,13 +129,8 @@ fn s5_two_hundred_kills_leave_complete_objects_and_no_temporary_files() {
         let dir = tempdir().unwrap();
         let (mut seen, mut hidden) = (std::collections::BTreeSet::new(), 0);
         for kill in 0..KILLS {
-            let mut child = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "local::kill::child_that_writes_until_it_is_killed", "--nocapture"])
-                .env(TARGET, format!("{scheme} {}", dir.path().display()))
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
+            let target = format!("{scheme} {}", dir.path().display());
+            let mut child = child(target).stderr(Stdio::piped()).spawn().unwrap();
             let mut round = [0];
             child.stderr.as_mut().unwrap().read_exact(&mut round).unwrap();
             assert_eq!(&round, b".", "the child failed");

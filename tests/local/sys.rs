@@ -49,6 +49,9 @@ fn on_a_thread<R: Send>(f: impl FnOnce() -> R + Send, first: impl FnOnce() + Sen
     })
 }
 
+/// The errno of a [`Refusal`] that kills the process instead.
+pub const KILL: i32 = -1;
+
 /// A system call that fails with an errno.
 #[derive(Clone, Copy)]
 pub struct Refusal {
@@ -72,7 +75,10 @@ pub fn refuse(calls: &[Refusal]) -> io::Result<()> {
             program.push(load(16 + 8 * argument)); // the low half of seccomp_data.args[argument]
             program.push(op(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0, 1, bit));
         }
-        program.push(ret(libc::SECCOMP_RET_ERRNO | refusal.errno as u32));
+        program.push(ret(match refusal.errno {
+            KILL => libc::SECCOMP_RET_KILL_PROCESS,
+            errno => libc::SECCOMP_RET_ERRNO | errno as u32,
+        }));
     }
     program.push(ret(libc::SECCOMP_RET_ALLOW));
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };

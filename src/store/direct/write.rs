@@ -69,7 +69,7 @@ impl DirectSink {
             std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Edge::new(alignment.block)?),
         };
         edge.fill(start, piece);
-        if edge.filled == [0..alignment.block] {
+        if edge.has_first(alignment.block) {
             // Under the lock: were it let go before the write succeeded, a failure would lose the
             // neighbour's bytes.
             self.write_blocks(file, alignment, number * block, &edge.bytes)?;
@@ -136,7 +136,7 @@ impl DirectSink {
     ) -> Result<()> {
         let offset = number * alignment.block as u64;
         let needed = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX).min(alignment.block);
-        if edge.filled == [0..needed] {
+        if edge.has_first(needed) {
             return self.write_blocks(file, alignment, offset, &edge.bytes);
         }
         let mut whole = BufferPool::global().take(alignment.block)?;
@@ -156,6 +156,11 @@ impl Edge {
         bytes.set_len(block);
         bytes.fill(0);
         Ok(Edge { bytes, filled: Vec::new() })
+    }
+
+    /// Whether exactly the first `length` bytes were given.
+    fn has_first(&self, length: usize) -> bool {
+        matches!(self.filled.as_slice(), [only] if *only == (0..length))
     }
 
     fn fill(&mut self, start: usize, piece: &[u8]) {
@@ -225,7 +230,7 @@ mod tests {
         assert_eq!(edge.filled, [0..5, 10..40]);
         edge.fill(5, &[5; 5]);
         edge.fill(40, &[6; 4056]);
-        assert_eq!(edge.filled, [0..4096]);
+        assert!(edge.has_first(4096) && !edge.has_first(4095));
         assert_eq!((edge.bytes[4], edge.bytes[9], edge.bytes[14], edge.bytes[15]), (3, 5, 1, 4));
     }
 }
