@@ -115,6 +115,35 @@ fn s5_a_temporary_file_of_a_living_writer_stays_and_one_left_behind_goes() {
 }
 
 #[test]
+fn s5_a_forked_child_that_drops_an_upload_leaves_it_to_its_parent() {
+    for scheme in SCHEMES {
+        let dir = tempdir().unwrap();
+        let store = open(scheme, dir.path());
+        // Named temporary files: what the child must not remove is there to see.
+        with_refused(&OLD_SYSTEM, || {
+            let upload = wait(store.create_upload("k", &PutOptions::default())).unwrap();
+            let data = Bytes::from_static(b"12345");
+            let crc32c = Crc32c::of(&data);
+            wait(upload.put_part(Part { number: 0, offset: 0, data, crc32c })).unwrap();
+            // SAFETY: the child only drops the upload, which takes no lock, and ends.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                drop(upload);
+                // SAFETY: ends the child without running anything else of this process.
+                unsafe { libc::_exit(0) };
+            }
+            let mut status = -1;
+            // SAFETY: waits for the child that was just started.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            assert_eq!(status, 0);
+            assert_eq!(names_below(dir.path()).len(), 1, "the child removed its parent's file");
+            wait(upload.complete(1, UploadTotal { crc32c })).unwrap();
+        });
+        assert_eq!(get(&store, "k").unwrap(), b"12345");
+    }
+}
+
+#[test]
 fn s5_a_new_writer_removes_what_a_killed_one_left() {
     // One folder each: a process looks only once into every folder.
     for (scheme, overwrite) in [("file", true), ("file", false), ("direct", true), ("direct", false)] {
