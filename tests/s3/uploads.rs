@@ -191,3 +191,46 @@ fn s2_no_clone_of_lent_data_stays() {
     let put = s3dlio::base::buffer::lend(&data, |bytes| run(refused.put("k", bytes, &PutOptions::default())));
     assert_eq!(put.unwrap_err().code(), Code::PermissionDenied);
 }
+
+/// A server that reads only the head of a request, answers (or not) and then leaves the connection open.
+fn deaf(answer: &'static [u8]) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut one = [0];
+                match stream.read(&mut one) {
+                    Ok(1) => head.push(one[0]),
+                    _ => break,
+                }
+            }
+            stream.write_all(answer).unwrap();
+            open.push(stream);
+        }
+    });
+    endpoint
+}
+
+#[test]
+fn s2_lent_data_comes_back_from_a_server_that_does_not_read() {
+    let data = pattern(64 * MIB, 0);
+    let put = |endpoint: &str, limit: &str| {
+        let options = crate::support::s3_options(endpoint)
+            .with(limit, 300)
+            .and_then(|options| options.with("net.max_attempts", 2))
+            .unwrap();
+        let store = s3dlio::store::store_for_uri("s3://bucket", &options).unwrap();
+        // Returns only when no connection holds a piece of the data any more.
+        s3dlio::base::buffer::lend(&data, |bytes| run(store.put("k", bytes, &PutOptions::default())))
+            .unwrap_err()
+    };
+    assert_eq!(put(&deaf(b""), "net.progress_timeout_ms").code(), Code::Timeout);
+    assert_eq!(put(&deaf(b""), "net.operation_timeout_ms").code(), Code::Timeout);
+    let refusal = b"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(put(&deaf(refusal), "net.progress_timeout_ms").code(), Code::PermissionDenied);
+}

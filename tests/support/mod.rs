@@ -211,8 +211,9 @@ fn start(name: &str, variable: &str) -> Started {
         .expect("python3 starts test servers");
     let output = process.stdout.take().expect("its output is piped");
     let prefix = format!("{variable}=");
-    let mut lines = BufReader::new(output).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
-    let value = lines.find_map(|line| line.strip_prefix(&prefix).map(str::to_owned));
+    let lines = BufReader::new(output).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+    let lines: Vec<String> = lines.collect(); // to the end: the server must not write into a closed pipe
+    let value = lines.iter().find_map(|line| line.strip_prefix(&prefix).map(str::to_owned));
     let Some(value) = value else {
         panic!(
             "the test server {name} did not start (see above for why); or run the tests under: python3 tests/support/servers.py run -- CMD"

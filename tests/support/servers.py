@@ -289,9 +289,8 @@ def main() -> int:
         variables = {server.variable: server.value() for server in servers}
         if args.verb == "run":
             return run(command, {**os.environ, **variables})
-        for name, value in variables.items():
-            print(f"{name}={value}")
-        print(flush=True)  # an empty line ends the list
+        # One write; an empty line ends the list.
+        print("".join(f"{name}={value}\n" for name, value in variables.items()), flush=True)
         while os.read(0, 4096):
             pass
         return 0

@@ -14,7 +14,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
@@ -74,6 +74,10 @@ struct Fixed {
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// A store may make 200 retries in a burst and 4 per second on end; each success adds to that.
+const RETRY_TOKENS: usize = 1000;
+const RETRY_COST: u32 = 5;
+const RETRY_REFILL: f32 = 20.0;
 const DEFAULT_REGION: &str = "us-east-1";
 
 impl Settings {
@@ -254,6 +258,15 @@ impl Shared {
 
     fn base_config(&self, http: &SharedHttpClient, region: Region) -> aws_sdk_s3::config::Builder {
         let settings = &self.settings;
+        // Our own bucket: the SDK's is shared by all clients of a region and hardly fills up again.
+        let retries = TokenBucket::builder()
+            .capacity(RETRY_TOKENS)
+            .retry_cost(RETRY_COST)
+            .throttling_retry_cost(RETRY_COST)
+            .timeout_retry_cost(RETRY_COST)
+            .success_reward(1.0)
+            .refill_rate(RETRY_REFILL)
+            .build();
         let retry = RetryConfig::standard()
             .with_max_attempts(settings.max_attempts)
             .with_initial_backoff(FIRST_BACKOFF)
@@ -263,6 +276,7 @@ impl Shared {
             .region(region)
             .http_client(WatchedClient::new(http.clone(), settings.progress_timeout))
             .retry_config(retry)
+            .retry_partition(RetryPartition::custom("s3dlio").token_bucket(retries).build())
             .timeout_config(self.timeouts())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             // We send and check CRC32C ourselves, in headers: other services refuse the SDK's trailers.

@@ -1,6 +1,8 @@
-//! Watches every HTTP attempt from between the SDK and its connector: counts them, and gives up
-//! one on which no byte moved for the progress timeout. A slow but moving one is never given up.
+//! Watches every HTTP attempt from between the SDK and its connector: counts them, gives up one on
+//! which no byte moved for the progress timeout (a slow but moving one never is), and takes the body
+//! back when the operation ends, so that no connection keeps lent memory.
 
+use crate::base::sync::lock;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
@@ -14,35 +16,52 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
-/// Request bodies go out in pieces of this many bytes, so that progress shows and little of lent
-/// memory sits in the connection's queue.
+/// Request bodies go out in pieces of this many bytes, so that progress shows. Each is a copy: a
+/// connection that is stuck in a write cannot be made to give its queue back.
 const PIECE: usize = 256 << 10;
 
 tokio::task_local! {
-    static ATTEMPTS: Cell<u32>;
+    static OPERATION: Operation;
 }
 
-/// Runs `future` and says how many HTTP attempts it made.
+/// What one logical operation has sent.
+#[derive(Default)]
+struct Operation {
+    attempts: Cell<u32>,
+    bodies: RefCell<Vec<Arc<Mutex<Option<Outgoing>>>>>,
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        for body in self.bodies.take() {
+            let taken = lock(&body).take();
+            drop(taken);
+        }
+    }
+}
+
+/// Runs `future` as one operation and says how many HTTP attempts it made. Afterwards, and when it
+/// is dropped, no request body of it is referred to any more.
 pub(super) async fn counting<F: Future>(future: F) -> (F::Output, u32) {
     let counted = async {
         let output = future.await;
         (output, attempts())
     };
-    ATTEMPTS.scope(Cell::new(0), counted).await
+    OPERATION.scope(Operation::default(), counted).await
 }
 
 /// How many HTTP attempts the surrounding [`counting`] has seen so far.
 pub(super) fn attempts() -> u32 {
-    ATTEMPTS.try_with(Cell::get).unwrap_or(0)
+    OPERATION.try_with(|operation| operation.attempts.get()).unwrap_or(0)
 }
 
 /// The failure of an attempt on which nothing moved.
@@ -95,18 +114,27 @@ struct WatchedConnector {
 
 impl HttpConnector for WatchedConnector {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
-        let _ = ATTEMPTS.try_with(|count| count.set(count.get() + 1)); // none outside of `counting`
         let clock = Clock::start();
         let body = request.take_body();
         // An empty body stays as it is: a wrapped one would be announced.
-        *request.body_mut() = match body.content_length() {
-            Some(0) => body,
-            _ => SdkBody::from_body_1_x(SentBody {
-                inner: Box::pin(body),
-                rest: Bytes::new(),
-                clock: clock.clone(),
-            }),
+        let outgoing = match body.content_length() {
+            Some(0) => {
+                *request.body_mut() = body;
+                None
+            }
+            _ => {
+                let size = Body::size_hint(&body);
+                let outgoing = Outgoing { inner: Box::pin(body), rest: Bytes::new() };
+                let outgoing = Arc::new(Mutex::new(Some(outgoing)));
+                let sent = SentBody { outgoing: outgoing.clone(), left: size.exact(), clock: clock.clone() };
+                *request.body_mut() = SdkBody::from_body_1_x(sent);
+                Some(outgoing)
+            }
         };
+        let _ = OPERATION.try_with(|operation| {
+            operation.attempts.set(operation.attempts.get() + 1);
+            operation.bodies.borrow_mut().extend(outgoing);
+        }); // none outside of `counting`
         let answer = self.inner.call(request);
         let limit = self.limit;
         HttpConnectorFuture::new(async move {
@@ -156,10 +184,18 @@ impl Clock {
     }
 }
 
-/// A request body in pieces; each one that the connection takes is progress.
-struct SentBody {
+/// The caller's bytes of a request that is under way.
+struct Outgoing {
     inner: Pin<Box<SdkBody>>,
     rest: Bytes,
+}
+
+/// A request body in pieces; each one that the connection takes is progress.
+struct SentBody {
+    /// Empty once the operation is over.
+    outgoing: Arc<Mutex<Option<Outgoing>>>,
+    /// Bytes to come, where that is known.
+    left: Option<u64>,
     clock: Arc<Clock>,
 }
 
@@ -172,29 +208,32 @@ impl Body for SentBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.clock.touch();
-        while self.rest.is_empty() {
-            match self.inner.as_mut().poll_frame(cx) {
+        let outgoing = self.outgoing.clone();
+        let mut outgoing = lock(&outgoing);
+        let Some(body) = outgoing.as_mut() else {
+            return Poll::Ready(Some(Err("the operation is over".into())));
+        };
+        while body.rest.is_empty() {
+            match body.inner.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
+                    Ok(data) => body.rest = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 other => return other,
             }
         }
-        let n = self.rest.len().min(PIECE);
-        let piece = self.rest.split_to(n);
+        let n = body.rest.len().min(PIECE);
+        let piece = Bytes::copy_from_slice(&body.rest.split_to(n));
+        self.left = self.left.map(|left| left.saturating_sub(n as u64));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.inner.is_end_stream()
+        self.left == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.inner.size_hint().exact() {
-            Some(inner) => SizeHint::with_exact(inner + self.rest.len() as u64),
-            None => SizeHint::default(),
-        }
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
