@@ -125,7 +125,7 @@ BACKEND_TEST(memory_too_small) {
 }
 
 BACKEND_TEST(wrong_credentials) {
-    if (!on.is_cloud()) return;
+    if (!on.is_cloud() || on.name == "s3b") return; // local stores have none, and s3b takes every signature
     s3dlio::options options = on.options();
     if (on.name == "azurite") {
         options.set("azure.account_key", "Y2FuYXJ5a2V5");
@@ -172,7 +172,7 @@ TEST(unresolvable_host) {
     for (const bool azure : {false, true}) {
         const std::string endpoint = "http://no-such-host.invalid:9000";
         const s3dlio::store store(azure ? "az://account/container" : "s3://bucket", azure ? azure_at(endpoint) : s3_at(endpoint));
-        const s3dlio::error e = CHECK_THROWS(S3DLIO_ERR_DNS, ({"no-such-host.invalid"}), store.get("key"));
+        const s3dlio::error e = CHECK_THROWS(S3DLIO_ERR_DNS, ({azure ? "host name" : "no-such-host.invalid"}), store.get("key"));
         CHECK(e.retryable());
         shows_no_secret(e);
     }
@@ -208,6 +208,10 @@ BACKEND_TEST(unreadable_folder) {
 
 BACKEND_TEST(keys_that_leave_the_root) {
     const s3dlio::store store = on.store();
+    if (on.name == "seaweed" || on.name == "azurite") { // they have no such keys
+        CHECK_THROWS(on.name == "azurite" ? S3DLIO_ERR_INVALID_KEY : S3DLIO_ERR_INVALID_ARGUMENT, ({"../literal"}), store.put("../literal", "x"));
+        return;
+    }
     if (on.folder.empty()) { // keys are plain text there
         store.put("../literal", "x");
         CHECK_EQ(store.get("../literal").text(), "x"sv);
@@ -297,17 +301,20 @@ BACKEND_TEST(overflowing_range) {
     char memory[10];
     past([&] { store.get_range("ranged", 11, 1); });
     past([&] { store.get_range("ranged", UINT64_MAX, UINT64_MAX); });
-    past([&] { store.get_range("ranged", UINT64_MAX - 1, 10); });
-    past([&] { store.get_range_into("ranged", UINT64_MAX, memory); });
     past([&] { store.validate("ranged", UINT64_MAX, UINT64_MAX, 0); });
     CHECK_EQ(store.get_range("ranged", 3, UINT64_MAX).text(), "3456789"sv);
-    CHECK_EQ(store.get_range("ranged", 3, UINT64_MAX - 1).text(), "3456789"sv);
+    const auto overflowing = [&](const std::function<void()>& call) { CHECK_THROWS(S3DLIO_ERR_RANGE, ({"2^64"}), call()); };
+    overflowing([&] { store.get_range("ranged", UINT64_MAX - 1, 10); });
+    overflowing([&] { store.get_range("ranged", 3, UINT64_MAX - 1); });
+    overflowing([&] { store.get_range_into("ranged", UINT64_MAX, memory); });
+    overflowing([&] { store.validate("ranged", 3, UINT64_MAX - 1, 0); });
     std::vector<s3dlio::range> ranges = {s3dlio::make_range(0, memory), s3dlio::make_range(1ull << 63, s3dlio::mutable_byte_view(memory, 1))};
     ranges[0].length = 1;
     ranges[1].dst = memory + 5;
     past([&] { store.get_ranges("ranged", ranges); });
     s3dlio::reader reader = store.reader("ranged");
-    past([&] { reader.read_at(UINT64_MAX, memory); });
+    past([&] { reader.read_at(11, memory); });
+    overflowing([&] { reader.read_at(UINT64_MAX, memory); });
     past([&] { reader.readv_at(ranges); });
     CHECK_THROWS(S3DLIO_ERR_INVALID_ARGUMENT, ({"negative"}), reader.seek(-1));
     CHECK_THROWS(S3DLIO_ERR_INVALID_ARGUMENT, ({"negative"}), reader.seek(-11, s3dlio::seek_from::end));

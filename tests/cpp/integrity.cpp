@@ -2,24 +2,29 @@
 #include "test.hpp"
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 
 using namespace std::string_view_literals;
 
 namespace {
 
-/// Changes one byte of the stored object: in the file, or by storing the changed bytes.
+/// Changes one byte of the stored object: in the file, as a failing disk would, with its times as
+/// they were; elsewhere by storing the changed bytes.
 void flip(test::backend& on, const s3dlio::store& store, const std::string& key, std::string data, std::size_t at) {
     data[at] = static_cast<char>(data[at] ^ 0x10);
     if (on.folder.empty()) {
         store.put(key, data);
         return;
     }
-    std::fstream file(on.folder + '/' + key, std::ios::in | std::ios::out | std::ios::binary);
+    const std::string path = on.folder + '/' + key;
+    const auto time = std::filesystem::last_write_time(path);
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(static_cast<std::streamoff>(at));
     file.put(data[at]);
     file.close();
     CHECK(!file.fail());
+    std::filesystem::last_write_time(path, time);
 }
 
 std::string crc_text(std::uint32_t crc) {
