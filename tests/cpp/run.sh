@@ -8,7 +8,7 @@
 # S3DLIO_TEST_*       the test servers; python3 tests/support/servers.py run -- tests/cpp/run.sh sets them
 # CXX                 compilers to compile with, the first one's C++17 runs; default: those of g++, clang++ there are
 # SANITIZE=1          with AddressSanitizer and UBSan
-set -eu
+set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 target=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/s3dlio/target}
@@ -43,4 +43,29 @@ for compiler in $compilers; do
         fi
     done
 done
-"$first" "$@"
+status=0
+"$first" "$@" | tee "$work/said" || status=$?
+[ $# -gt 0 ] && exit "$status"
+read -r passed _ failed _ < <(tail -n 1 "$work/said")
+
+# The guide's examples are programs, compiled and run; the README's is a piece of one, compiled.
+blocks() { awk -v base="$1" '/^```cpp$/ { n++; on = 1; next } /^```/ { on = 0 } on { print > (base "-" n ".cpp") }' "$2"; }
+blocks "$work/guide" "$root/docs/cpp.md"
+blocks "$work/readme" "$root/README.md"
+for unit in "$work"/guide-*.cpp "$work"/readme-*.cpp; do
+    if ! grep -q 'int main' "$unit"; then
+        sed -i '1i #include <s3dlio.hpp>\n#include <iostream>\nvoid example();\nvoid example() {' "$unit"
+        printf '}\nint main() {}\n' >>"$unit"
+    fi
+    if "${compilers%%[[:space:]]*}" -std=c++17 "${flags[@]}" -Wno-unused -o "$unit.run" "$unit" -L"$work" -ls3dlio -Wl,-rpath,"$work" &&
+        timeout 60 "$unit.run" >"$unit.out" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED example $(basename "$unit")"
+        cat "$unit" "$unit.out" 2>/dev/null || true
+    fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] || status=1
+exit "$status"
