@@ -7,7 +7,7 @@ mod support;
 
 use bytes::Bytes;
 use faker::{Faker, Reply, answer};
-use s3dlio::base::buffer::lend_mut;
+use s3dlio::base::buffer::{lend, lend_mut};
 use s3dlio::base::checksum::{Crc32c, format_crc32c};
 use s3dlio::base::uri::Uri;
 use s3dlio::options::Options;
@@ -18,8 +18,9 @@ use s3dlio::store::{
 };
 use s3dlio::{Code, Error, Result};
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use support::{AZURITE_ACCOUNT, AZURITE_KEY, Backend, server, unique};
 use tracing::field::{Field, Visit};
@@ -46,16 +47,22 @@ fn fixture() -> Fixture {
     Fixture { uri, container, options, store }
 }
 
-/// Runs tests/azure/peer.py.
-fn peer(args: &[&str]) -> Value {
+/// A script of tests/azure in the test tools' Python.
+fn python(script: &str) -> Command {
     let tools = std::env::var("S3DLIO_TEST_TOOLS").map(PathBuf::from).unwrap_or_else(|_| {
         let cache = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
         cache
             .unwrap_or_else(|_| PathBuf::from(std::env::var("HOME").unwrap()).join(".cache"))
             .join("s3dlio/tools")
     });
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azure/peer.py");
-    let output = Command::new(tools.join("py/bin/python")).arg(script).arg(endpoint()).args(args).output();
+    let mut command = Command::new(tools.join("py/bin/python"));
+    command.arg(format!("{}/tests/azure/{script}", env!("CARGO_MANIFEST_DIR")));
+    command
+}
+
+/// Runs peer.py.
+fn peer(args: &[&str]) -> Value {
+    let output = python("peer.py").arg(endpoint()).args(args).output();
     let output = output.expect("the test tools are installed; tests/run does that");
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -279,6 +286,28 @@ fn the_way_to_the_service_is_broken() {
 }
 
 #[test]
+fn s3_an_own_certificate_authority_is_trusted_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = python("tls.py")
+        .arg(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the test tools are installed; tests/run does that");
+    let mut port = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let endpoint = format!("https://127.0.0.1:{}/acct", port.trim());
+    let ca = folder.path().join("ca.pem");
+    let error =
+        fails("az://acct/box", &[("azure.endpoint", &endpoint), ("net.ca_bundle", ca.to_str().unwrap())]);
+    assert_eq!(error.code(), Code::NotFound, "the answer came through: {error}");
+    let error = fails("az://acct/box", &[("azure.endpoint", &endpoint)]);
+    assert_eq!(error.code(), Code::Tls, "{error}");
+    drop(process.stdin.take());
+    process.wait().unwrap();
+}
+
+#[test]
 fn w4_abort_leaves_nothing_and_takes_nothing_of_others() {
     let f = fixture();
     let start = |key: &str, data: &[u8]| {
@@ -426,6 +455,40 @@ fn silence_ends_in_a_timeout() {
     let error = put(&fake(&faker, &options), "k", b"x", &PutOptions::default()).unwrap_err();
     assert_eq!(error.code(), Code::Timeout, "{error}");
     assert!(error.to_string().contains("deadline"), "{error}");
+}
+
+/// The service takes the connection and reads nothing: the caller's memory comes back all the same.
+#[test]
+fn w1_lent_memory_comes_back_from_a_stuck_upload() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/acct", listener.local_addr().unwrap());
+    let faker = Faker { endpoint, seen: Default::default() };
+    let store = fake(&faker, &[("net.progress_timeout_ms", "200"), ("net.max_attempts", "1")]);
+    let data = vec![7; 64 << 20];
+    let error = lend(&data, |bytes| wait(store.put("k", bytes, &PutOptions::default()))).unwrap_err();
+    assert_eq!(error.code(), Code::Timeout, "{error}");
+}
+
+/// A refusal that comes before the body was read is reported, not the lost connection.
+#[test]
+fn an_early_refusal_is_heard() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/acct", listener.local_addr().unwrap());
+    let faker = Faker { endpoint, seen: Default::default() };
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let head = [0; 100];
+        std::io::Read::read_exact(&mut stream, &mut head.clone()).unwrap();
+        let refusal =
+            b"HTTP/1.1 403 No\r\nx-ms-error-code: AuthenticationFailed\r\nContent-Length: 0\r\n\r\n";
+        std::io::Write::write_all(&mut stream, refusal).unwrap();
+        stream // open, but nobody reads
+    });
+    let store = fake(&faker, &[("net.max_attempts", "1")]);
+    let data = vec![7; 64 << 20];
+    let error = lend(&data, |bytes| wait(store.put("k", bytes, &PutOptions::default()))).unwrap_err();
+    assert_eq!(error.code(), Code::Unauthenticated, "{error}");
+    drop(server.join().unwrap());
 }
 
 #[test]

@@ -17,9 +17,10 @@ pub(super) async fn page(store: &Inner, request: &ListRequest) -> Result<ListPag
     key::check_prefix(&request.prefix)?;
     let most = if request.max_entries == 0 { PAGE_ENTRIES } else { request.max_entries.min(MOST_ENTRIES) };
     let client = store.client()?;
+    let retry = Retry::new(&store.options);
     let mut marker = request.continuation.clone();
     loop {
-        let page = raw_page(store, &client, request, marker.as_deref(), most, "").await?;
+        let page = raw_page(store, &client, request, marker.as_deref(), most, "", retry.afresh()).await?;
         // The service may give an empty page with a marker: callers need not know.
         if !page.entries.is_empty() || page.next.is_none() {
             return Ok(page);
@@ -37,10 +38,13 @@ pub(super) async fn pending(store: &Inner, prefix: &str) -> Result<Vec<String>> 
     let mut names = [Vec::new(), Vec::new()];
     let request = ListRequest { prefix: prefix.to_owned(), ..ListRequest::default() };
     let client = store.client()?;
+    let retry = Retry::new(&store.options);
     for (include, names) in ["uncommittedblobs", ""].into_iter().zip(&mut names) {
         let mut marker = None;
         loop {
-            let page = raw_page(store, &client, &request, marker.as_deref(), MOST_ENTRIES, include).await?;
+            let page =
+                raw_page(store, &client, &request, marker.as_deref(), MOST_ENTRIES, include, retry.afresh())
+                    .await?;
             names.extend(page.entries.iter().map(|entry| entry.key().to_owned()));
             marker = page.next;
             if marker.is_none() {
@@ -60,6 +64,7 @@ async fn raw_page(
     marker: Option<&str>,
     most: usize,
     include: &str,
+    retry: Retry,
 ) -> Result<ListPage> {
     let prefix = format!("{}{}", store.prefix, request.prefix);
     let most = most.to_string();
@@ -76,9 +81,7 @@ async fn raw_page(
     if let Some(marker) = marker {
         query.push(("marker", marker));
     }
-    let call = client.call(Method::Get, store.container()?, &query)?;
-    let (_, body) = client.fetch(&call, &mut Retry::new(&store.options)).await.map_err(|f| f.error)?;
-    let root = Element::parse(&body, "EnumerationResults")?;
+    let root = fetch(client, store.container()?, &query, retry).await?;
     let blobs = root.child("Blobs").ok_or_else(|| protocol("the listing has no element Blobs"))?;
     let mut page = ListPage::default();
     for element in &blobs.children {
@@ -121,15 +124,14 @@ fn object(element: &Element, key: String) -> Result<Option<ObjectMeta>> {
 
 /// Whether the container holds any object, below the store's root or not.
 pub(super) async fn any(store: &Inner, client: &Client) -> Result<bool> {
+    let retry = Retry::new(&store.options);
     let mut marker = String::new();
     loop {
         let mut query = vec![("restype", "container"), ("comp", "list"), ("maxresults", "1")];
         if !marker.is_empty() {
             query.push(("marker", &marker));
         }
-        let call = client.call(Method::Get, store.container()?, &query)?;
-        let (_, body) = client.fetch(&call, &mut Retry::new(&store.options)).await.map_err(|f| f.error)?;
-        let root = Element::parse(&body, "EnumerationResults")?;
+        let root = fetch(client, store.container()?, &query, retry.afresh()).await?;
         let blobs = root.child("Blobs").ok_or_else(|| protocol("the listing has no element Blobs"))?;
         if !blobs.children.is_empty() {
             return Ok(true);
@@ -145,6 +147,7 @@ pub(super) async fn any(store: &Inner, client: &Client) -> Result<bool> {
 /// Every container of the account.
 pub(super) async fn containers(store: &Inner) -> Result<Vec<ContainerInfo>> {
     let client = store.client()?;
+    let retry = Retry::new(&store.options);
     let mut found = Vec::new();
     let mut marker = String::new();
     loop {
@@ -152,9 +155,7 @@ pub(super) async fn containers(store: &Inner) -> Result<Vec<ContainerInfo>> {
         if !marker.is_empty() {
             query.push(("marker", &marker));
         }
-        let call = client.call(Method::Get, "", &query)?;
-        let (_, body) = client.fetch(&call, &mut Retry::new(&store.options)).await.map_err(|f| f.error)?;
-        let root = Element::parse(&body, "EnumerationResults")?;
+        let root = fetch(&client, "", &query, retry.afresh()).await?;
         let list =
             root.child("Containers").ok_or_else(|| protocol("the listing has no element Containers"))?;
         for element in list.children.iter().filter(|element| element.name() == "Container") {
@@ -168,6 +169,13 @@ pub(super) async fn containers(store: &Inner) -> Result<Vec<ContainerInfo>> {
             None => return Ok(found),
         }
     }
+}
+
+/// One answer of a listing.
+async fn fetch(client: &Client, path: &str, query: &[(&str, &str)], mut retry: Retry) -> Result<Element> {
+    let call = client.call(Method::Get, path, query)?;
+    let (_, body) = client.fetch(&call, &mut retry).await.map_err(|f| f.error)?;
+    Element::parse(&body, "EnumerationResults")
 }
 
 fn protocol(why: &str) -> Error {

@@ -59,13 +59,12 @@ pub(super) async fn copy(store: &Inner, from: &str, to: &str) -> Result<PutResul
     if let Some(etag) = header(&source, "etag") {
         call = call.header("x-ms-source-if-match", etag_of(etag));
     }
-    let (mut answer, _) = client.fetch(&call, &mut Retry::new(&store.options)).await.map_err(|failure| {
-        match failure.status() {
+    let (mut answer, _) =
+        client.fetch(&call, &mut retry.afresh()).await.map_err(|failure| match failure.status() {
             Some(412) => of_source(failure.error.with_code(Code::Changed)),
             Some(404) if failure.error.code() == Code::NotFound => of_source(failure.error),
             _ => failure.error,
-        }
-    })?;
+        })?;
     let id = header(&answer, "x-ms-copy-id").map(str::to_owned);
     let mut pause = Duration::from_millis(20);
     loop {
@@ -80,9 +79,7 @@ pub(super) async fn copy(store: &Inner, from: &str, to: &str) -> Result<PutResul
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_COPY_PAUSE);
-        answer = head_headers(&client, &target_path, None, &mut Retry::new(&store.options))
-            .await
-            .map_err(|f| f.error)?;
+        answer = head_headers(&client, &target_path, None, &mut retry.afresh()).await.map_err(|f| f.error)?;
         if header(&answer, "x-ms-copy-id") != id.as_deref() {
             return Err(Error::new(Code::Changed, "another write replaced the destination during the copy"));
         }
