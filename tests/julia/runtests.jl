@@ -45,9 +45,13 @@ function refusals(t::Target, missing_root, wrong, endpoint_key)
         @test status(() -> S3dlio.put(absent, "k", "x")) == "container_not_found"
         @test status(() -> open(io -> write(io, "x"), absent, "k", "w")) == "container_not_found"
 
-        e = caught(() -> S3dlio.put(Store(t.root, wrong), "k", "x"))
-        @test e.status in ("unauthenticated", "permission_denied") && e.http_status == 403
-        @test !occursin("canary", sprint(showerror, e)) && !any(occursin.("canary", values(e.details)))
+        if t.name == "s3b"                  # the one server that checks no signatures
+            @test S3dlio.put(Store(t.root, wrong), "k", "x").finished
+        else
+            e = caught(() -> S3dlio.put(Store(t.root, wrong), "k", "x"))
+            @test e.status in ("unauthenticated", "permission_denied") && e.http_status == 403
+            @test !occursin("canary", sprint(showerror, e)) && !any(occursin.("canary", values(e.details)))
+        end
 
         port, socket = listenany(ip"127.0.0.1", 20_000)     # a port that nothing listens on
         close(socket)

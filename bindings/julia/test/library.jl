@@ -1,7 +1,7 @@
 # The library as a whole, options, checksums, errors and loading.
 module LibraryTests
 
-using Test, S3dlio, Main.Suite
+using Sockets, Test, S3dlio, Main.Suite
 using Main.Suite: caught, status
 
 @testset "A1 the library" begin
@@ -80,22 +80,76 @@ end
     @test occursin("memory://shown", string(Store("memory://shown")))
 end
 
+const PROJECT = dirname(@__DIR__)
+
+# Runs a program with this package in a process of its own: whether it succeeded, and what it said.
+function program(text, library = S3dlio.LIBRARY_PATH[])
+    output = IOBuffer()
+    command = `$(Base.julia_cmd()) --startup-file=no --project=$PROJECT -e $text`
+    process = run(pipeline(ignorestatus(setenv(command, merge(ENV, Dict("S3DLIO_LIBRARY" => library))));
+        stdout = output, stderr = output))
+    return success(process), String(take!(output))
+end
+
 @testset "A3 loading the library" begin
-    julia = Base.julia_cmd()
-    project = dirname(@__DIR__)
-    function loading(library)
-        output = IOBuffer()
-        command = `$julia --startup-file=no --project=$project -e "using S3dlio"`
-        process = run(pipeline(ignorestatus(setenv(command, merge(ENV, Dict("S3DLIO_LIBRARY" => library))));
-            stdout = output, stderr = output))
-        return success(process), String(take!(output))
-    end
+    loading(library) = program("using S3dlio", library)
     fine, said = loading("/nonexistent/libs3dlio.so")
     @test !fine && occursin("/nonexistent/libs3dlio.so", said) && occursin("S3DLIO_LIBRARY", said)
     fine, said = loading("libc.so.6")
     @test !fine && occursin("is not libs3dlio", said)
     fine, said = loading(S3dlio.LIBRARY_PATH[])
     @test fine && said == ""
+end
+
+@testset "A3 a collection does not wait for a call" begin
+    @test Threads.nthreads() >= 2           # set JULIA_NUM_THREADS
+    port, listener = listenany(ip"127.0.0.1", 20_000)
+    store = Store("s3://bucket"; s3_endpoint = "http://127.0.0.1:$port", s3_access_key_id = "x",
+        s3_secret_access_key = "x", s3_region = "us-east-1", net_max_attempts = 1)
+    events = Channel{Any}(2)
+    Threads.@threads :static for thread in 1:2
+        if thread == 2
+            put!(events, status(() -> S3dlio.get(store, "k")))      # blocks until the server hangs up
+        else
+            connection = accept(listener)
+            GC.gc()
+            put!(events, :collected)
+            close(connection)
+        end
+    end
+    @test take!(events) === :collected
+    @test take!(events) == "connection"
+    close(listener)
+end
+
+@testset "A3 a program may exit at any time" begin
+    folder = mktempdir()
+    fine, said = program("""
+        using S3dlio
+        store = Store("file://$folder")
+        S3dlio.put(store, "k", "x")
+        reader, writer = Reader(store, "k"), Writer(store, "unfinished")
+        write(writer, zeros(UInt8, 1 << 20))
+        buffer, lister = S3dlio.get(store, "k"), iterate(S3dlio.list(store))
+        Threads.@spawn while true S3dlio.get(store, "k") end
+        sleep(0.2)
+        exit(0)
+        """)
+    @test fine && said == ""
+    @test readdir(folder) == ["k"]
+end
+
+@testset "A3 shutdown" begin
+    fine, said = program("""
+        using S3dlio
+        store = Store("memory://x")
+        S3dlio.put(store, "k", "x")
+        reader = Reader(store, "k")
+        S3dlio.shutdown(60_000)
+        status = try read(reader) catch e e.status end
+        print(status, " ", read(store, "k", String))
+        """)
+    @test fine && said == "shutdown x"
 end
 
 end

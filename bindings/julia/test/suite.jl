@@ -70,6 +70,7 @@ function objects(t)
             @test stats.crc32c == stats.stored_crc32c == crc32c(data)
             got = S3dlio.get(store, "k")
             @test got isa Buffer && got == data
+            @test Ptr{Cvoid}(pointer(got)) == S3dlio.s3dlio_buffer_data(got)     # no copy
             @test read(store, "k") == data
             info = S3dlio.stat(store, "k")
             @test (info.kind, info.key, info.size) == (:object, "k", size)
@@ -334,6 +335,7 @@ function writer(t)
         @test isempty(room)
         @test_throws BoundsError room[1]
         room = S3dlio.reserve(io, 500_000)
+        @test pointer(room) == pointer(view(room, 1:10)) == room.data
         copyto!(room, 1, data, 1001, 500_000)
         S3dlio.commit(io, 500_000)
         buffer = Buffer(1000)
