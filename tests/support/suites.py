@@ -1,13 +1,15 @@
 """Runs the suites and adds up their counts. The table below is the list of suites.
 
-Each suite is a command; it fails if it exits with another status than 0, if it prints no count, or
-if it counts a failure. Its own output goes to the terminal as it comes.
+Each suite is a command; it fails if it exits with another status than 0, if it prints no count, if
+it counts a failure, or if it takes too long. Its own output goes to the terminal as it comes.
 """
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(os.environ.get("S3DLIO_TEST_TOOLS", ""))
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 RELEASE = TARGET / "release"
+SUITE_LIMIT = 1200  # seconds
 
 # cargo prints one such line per test binary: they add up.
 CARGO = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed")
@@ -85,14 +88,18 @@ def run(suite):
     started = time.monotonic()
     process = subprocess.Popen(
         suite.command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace",
+        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
     )
+    # A suite that hangs is a failure, not the end of the run: its process group is ended.
+    watchdog = threading.Timer(SUITE_LIMIT, lambda: os.killpg(process.pid, signal.SIGKILL))
+    watchdog.start()
     count = Count()
     for line in process.stdout:
         print(line, end="", flush=True)
         count.read(line.rstrip())
-    passed, failed = count.passed, count.failed
     status = process.wait()
+    watchdog.cancel()
+    passed, failed = count.passed, count.failed
     if status != 0 and failed == 0 or passed + failed == 0:
         print(f"{suite.name}: exit status {status} with {passed} passed and {failed} failed tests")
         failed += 1
