@@ -502,12 +502,6 @@ int32_t s3dlio_log_set_callback(s3dlio_log_callback callback,
  * until s3dlio_error_free. On NULL and on stale handles these functions give 0 or NULL.
  */
 
-/** The last parameter of every function that can fail. */
-typedef struct ErrorOut ErrorOut;
-
-/** What an error handle stands for: the error with its texts in C's form. */
-typedef struct ErrorValue ErrorValue;
-
 /**
  * The status that the failed call returned: one of S3DLIO_ERR_*.
  * Since: 0.1
@@ -575,9 +569,6 @@ void s3dlio_error_free(s3dlio_error *error);
  * s3dlio_writer_write_buffer. The memory is aligned to 4096 bytes and lives until the last handle
  * (clone) is freed. Size and address never change.
  */
-
-/** What a buffer handle stands for. */
-typedef struct BufferValue BufferValue;
 
 /**
  * Memory of `size` bytes, 0 included. Its contents are unspecified: zeros or old data of this
@@ -718,12 +709,6 @@ int32_t s3dlio_option_at(size_t index, s3dlio_option_info *info, size_t info_siz
  * PERMISSION_DENIED, UNAUTHENTICATED, DNS, CONNECTION, TLS, TIMEOUT, UNAVAILABLE, SERVER, PROTOCOL,
  * IO, OUT_OF_MEMORY, SHUTDOWN (during s3dlio_shutdown), WOULD_DEADLOCK and INTERNAL.
  */
-
-/** Where the facts of one object go. */
-typedef struct InfoOut InfoOut;
-
-/** What a store handle stands for. */
-typedef struct StoreValue StoreValue;
 
 /** What a store can do and wants. */
 typedef struct s3dlio_capabilities {
@@ -1037,9 +1022,6 @@ int32_t s3dlio_store_validate_many(const s3dlio_store *store,
  * time. After fork() an inherited one is FORKED.
  */
 
-/** What a lister handle stands for. */
-typedef struct ListerValue ListerValue;
-
 /**
  * The next entry: S3DLIO_OK and the entry in `info`, or S3DLIO_END. The entry's texts live until the
  * next call on this lister or its free. Listings know key, URI, size, last modification and mostly
@@ -1072,9 +1054,6 @@ void s3dlio_lister_free(s3dlio_lister *lister);
  * and gets, and FORKED for a reader that was inherited through fork(), SHUTDOWN, INVALID_STATE,
  * CORRUPT and TRUNCATED (broken .zst), CHECKSUM_MISMATCH.
  */
-
-/** What a reader handle stands for. */
-typedef struct ReaderValue ReaderValue;
 
 /**
  * Opens an object for reading. `options` may be NULL; what is set in them goes over the store's.
@@ -1185,9 +1164,6 @@ void s3dlio_reader_free(s3dlio_reader *reader);
  * that was inherited through fork() (the parent's goes on), SHUTDOWN, INVALID_STATE (after finish or
  * abort, or another thread is inside), NO_SPACE, CHECKSUM_MISMATCH.
  */
-
-/** What a writer handle stands for. */
-typedef struct WriterValue WriterValue;
 
 /**
  * Opens a writer for the object `key`. `options` may be NULL; what is set in them goes over the

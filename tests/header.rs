@@ -70,7 +70,11 @@ fn section(name: &str, config: &cbindgen::Config) -> String {
     out += &comment(&format!("{rule}\n{}", text.join("\n")));
     let mut items = Vec::new();
     let mut config = config.clone();
-    let types = source.lines().filter_map(|line| line.strip_prefix("pub struct "));
+    // Only C's types: what handles stand for inside is no business of the header's.
+    let types = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub struct "))
+        .filter(|name| name.starts_with("s3dlio_"));
     config.export.include = types
         .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().into())
         .collect();
