@@ -50,7 +50,7 @@ class BuildWithLibrary(build_py):
         target.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(library(), target / NAME)
         if not self.editable_mode and shutil.which("strip"):
-            subprocess.run(["strip", "--strip-debug", str(target / NAME)], check=True)
+            subprocess.run(["strip", "--strip-unneeded", str(target / NAME)], check=True)
 
     def get_outputs(self, include_bytecode=True):
         return super().get_outputs(include_bytecode) + [str(Path(self.build_lib) / "s3dlio" / NAME)]
