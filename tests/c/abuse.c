@@ -51,7 +51,7 @@ static void refuse_all(void) {
 static void *refuse_on_thread(void *unused) {
     (void)unused;
     repeating = 1;
-    for (int round = 0; round < ROUNDS; round++) refuse_all();
+    for (int round = 0; round < repeat(ROUNDS); round++) refuse_all();
     return NULL;
 }
 
@@ -62,7 +62,7 @@ static pthread_barrier_t barrier;
 static void *free_under_use(void *number) {
     int at = (int)(intptr_t)number;
     repeating = 1;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < repeat(ROUNDS); round++) {
         if (at == 0) live_handles(race);
         pthread_barrier_wait(&barrier);
         for (int k = 0; k < EXPORT_COUNT; k++) {
@@ -286,7 +286,7 @@ int main(int argc, char **argv) {
         for (int i = 0; i < EXPORT_COUNT; i++) puts(exports[i].name);
         return 0;
     }
-    alarm(500);
+    watchdog();
     live_handles(stale);
     for (int type = ERROR; type < HANDLE_TYPES; type++) {
         CHECK(stale[type] != NULL);

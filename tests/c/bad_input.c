@@ -204,7 +204,7 @@ static void servers(void) {
 
 int main(void) {
     char folder[64], root[128], path[128], line[4096];
-    alarm(500);
+    watchdog();
     temporary_folder(folder);
     snprintf(path, sizeof path, "%s/log", folder);
     FILE *log = fopen(path, "w+");

@@ -400,7 +400,7 @@ static void logs(const char *folder) {
 }
 
 int main(void) {
-    alarm(500);
+    watchdog();
     char folder[64];
     backend all[8];
     s3dlio_error *err = NULL;

@@ -98,9 +98,9 @@ static int child(const char *way, const char *folder) {
 int main(int argc, char **argv) {
     if (argc > 2) return child(argv[1], argv[2]);
     char folder[64];
-    alarm(500);
+    watchdog();
     temporary_folder(folder);
-    for (int round = 0; round < EACH; round++) {
+    for (int round = 0; round < repeat(EACH); round++) {
         for (int w = 0; w < WAYS; w++) {
             char *arguments[] = {argv[0], (char *)ways[w], folder, NULL};
             pid_t pid;

@@ -55,7 +55,7 @@ static void child(const backend *b, const inherited *i, int round) {
     uint64_t position;
     char key[32], byte[2] = "x";
     size_t n;
-    alarm(30);
+    alarm(60);
     STATUS(S3DLIO_ERR_FORKED, s3dlio_reader_read(i->reader, byte, 1, &n, &err));
     STATUS(S3DLIO_ERR_FORKED, s3dlio_reader_read_at(i->reader, 0, byte, 1, &n, &err));
     STATUS(S3DLIO_ERR_FORKED, s3dlio_reader_size(i->reader, &position, &err));
@@ -99,7 +99,7 @@ static void on_backend(const backend *b) {
     OK(s3dlio_store_list(store, "", 1, &i.lister, &err));
     atomic_store(&stop, 0);
     for (int t = 0; t < TRAFFIC; t++) pthread_create(&threads[t], NULL, traffic, (void *)(intptr_t)t);
-    for (int round = 0; round < FORKS; round++) {
+    for (int round = 0; round < repeat(FORKS); round++) {
         int status = -1;
         int seen = atomic_load(&rounds);
         fflush(NULL);
@@ -117,7 +117,7 @@ static void on_backend(const backend *b) {
     CHECK(n == 4 && memcmp(byte, "fixe", 4) == 0);
     s3dlio_write_stats stats;
     OK(s3dlio_writer_finish(i.writer, &stats, sizeof stats, &err));
-    CHECK(stats.bytes == FORKS);
+    CHECK(stats.bytes == (uint64_t)repeat(FORKS));
     s3dlio_reader_free(i.reader);
     s3dlio_writer_free(i.writer);
     s3dlio_lister_free(i.lister);
@@ -128,7 +128,7 @@ static void on_backend(const backend *b) {
 int main(void) {
     char folder[64];
     backend all[8];
-    alarm(500);
+    watchdog();
     temporary_folder(folder);
     int n = backends(all, folder, "fork");
     for (int k = 0; k < n; k++) on_backend(&all[k]);

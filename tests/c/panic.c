@@ -33,7 +33,7 @@ static int child(const char *name) {
     void *handles[HANDLE_TYPES];
     scratch s;
     s3dlio_error *err = NULL;
-    alarm(60);
+    watchdog();
     live_handles(handles);
     s3dlio_buffer_new(4, &shared_buffer, NULL);
     void *handle = handles[e->handle];
@@ -79,7 +79,7 @@ static int child(const char *name) {
 
 int main(int argc, char **argv) {
     if (argc > 1) return child(argv[1]);
-    alarm(500);
+    watchdog();
     setenv("RUST_BACKTRACE", "0", 1);
     for (int i = 0; i < EXPORT_COUNT; i++) {
         char *arguments[] = {argv[0], (char *)exports[i].name, NULL};

@@ -27,7 +27,7 @@ static void *use(void *number) {
     size_t n = 0;
     unsigned char *memory = malloc(SIZE);
     repeating = 1;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < repeat(ROUNDS); round++) {
         snprintf(key, sizeof key, "stress/%d", (at + round) % 5);
         size_t length = (size_t)(at * 7919 + round * 104729) % SIZE;
         OK(s3dlio_store_put(store, key, data, length, NULL, 0, NULL, 0, &err));
@@ -100,7 +100,7 @@ int main(void) {
     char folder[64], root[128];
     s3dlio_error *err = NULL;
     s3dlio_stats stats;
-    alarm(500);
+    watchdog();
     temporary_folder(folder);
     data = malloc(SIZE);
     fill(data, SIZE, 3);

@@ -54,6 +54,12 @@ static inline int summary(const char *program) {
     return atomic_load(&failed) != 0;
 }
 
+/* How often to repeat what is repeated: less under Valgrind and AddressSanitizer. */
+static inline int repeat(int times) { return getenv("S3DLIO_TEST_SLOW") ? times / 10 + 1 : times; }
+
+/* Ends a program that hangs. */
+static inline void watchdog(void) { alarm(getenv("S3DLIO_TEST_SLOW") ? 1500 : 300); }
+
 /* A variable that the test servers set; without it there is nothing to test against. */
 static inline const char *server(const char *name) {
     const char *value = getenv(name);
