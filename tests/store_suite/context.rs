@@ -141,6 +141,11 @@ impl Context {
     pub fn literal_keys(&self) -> bool {
         self.store.capabilities().literal_keys
     }
+
+    /// A server that takes literal keys but keeps them as paths; see [`Backend::keys_are_paths`].
+    pub fn keys_are_paths(&self) -> bool {
+        self.backend.keys_are_paths()
+    }
 }
 
 /// Asserts the code of a failure and that its message names the URI.

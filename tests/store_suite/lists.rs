@@ -75,13 +75,18 @@ pub fn sorted_by_bytes_around_the_slash(c: &Context) {
     // '-' and '.' sort before '/', '0' and letters after it: folders are not sorted by their names.
     let keys = ["a-b", "a.b", "a/1", "a/2", "a0", "aa", "ä", "日"];
     put_all(c, &keys);
-    assert_eq!(c.list("", true), keys);
+    let walked = ["a/1", "a/2", "a-b", "a.b", "a0", "aa", "ä", "日"]; // the order of a tree walk
+    let expected = if c.keys_are_paths() { walked } else { keys };
+    assert_eq!(c.list_in_pages("", false, 1), expected);
+    assert_eq!(c.list("", true), keys, "one page is always sorted");
     assert_eq!(c.list("", false), ["a-b", "a.b", "a/", "a0", "aa", "ä", "日"]);
-    assert_eq!(c.list_in_pages("", false, 1), keys);
 }
 
 pub fn odd_keys_come_back_unchanged(c: &Context) {
     let mut expected = put_odd_keys(c);
+    if c.keys_are_paths() {
+        expected.iter_mut().filter(|key| **key == "back\\slash").for_each(|key| *key = "back/slash");
+    }
     expected.sort_unstable();
     assert_eq!(c.list("", true), expected);
     assert_eq!(c.list_in_pages("", false, 7), expected);

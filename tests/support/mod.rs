@@ -91,6 +91,12 @@ impl Backend {
         make.iter().map(|make| make()).collect()
     }
 
+    /// Whether the service keeps cloud keys as paths of a file system; `Seaweed` in servers.py says
+    /// what follows: another order of lists, other keys, folders that outlive their objects.
+    pub fn keys_are_paths(&self) -> bool {
+        self.name == "seaweed"
+    }
+
     /// The store at the root.
     pub fn store(&self) -> Store {
         store_for_uri(&self.root_uri, &self.options).expect("the test's backend opens")

@@ -111,6 +111,13 @@ impl S3Store {
         };
         let (result, attempts) = watch::counting(in_time).await;
         result.map_err(|error| {
+            let dots = uri.path().split('/').any(|part| matches!(part, "." | ".."));
+            let error = match error.code() {
+                Code::InvalidArgument if dots && error.http_status().is_some() => error
+                    .with_code(Code::InvalidKey)
+                    .with_hint("this service keeps keys as paths and refuses . and .. in them"),
+                _ => error,
+            };
             let error = error.with_context(operation, uri);
             if attempts > 0 { error.with_attempts(attempts, began.elapsed()) } else { error }
         })
