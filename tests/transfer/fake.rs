@@ -41,6 +41,8 @@ pub enum Answer {
     Short,
     /// Put other bytes in the object's place first.
     Replace(Bytes),
+    /// The same, and ignore what ETag was asked for, as some servers do.
+    ReplaceAndIgnoreMatch(Bytes),
 }
 
 type Script = Box<dyn FnMut(&Request) -> Answer + Send>;
@@ -173,6 +175,10 @@ impl ObjectStore for Fake {
             Answer::Replace(data) => {
                 self.inner.put(key, data, &PutOptions::default()).await?;
                 self.inner.get_into(key, request, dst).await
+            }
+            Answer::ReplaceAndIgnoreMatch(data) => {
+                self.inner.put(key, data, &PutOptions::default()).await?;
+                self.inner.get_into(key, GetRequest { if_match: None, ..request }, dst).await
             }
             _ => self.inner.get_into(key, request, dst).await,
         }

@@ -167,11 +167,13 @@ fn g1_a_short_answer_or_a_failed_range_is_never_success() {
 fn g1_an_object_replaced_while_it_is_read_is_changed() {
     for (name, call) in CALLS {
         for other in [noise(7 * MIB, 99), noise(8 * MIB, 99)] {
-            let (store, log) = remote(SPLIT);
-            put_object(&store, "k", &noise(7 * MIB, 5));
-            let other = Bytes::from(other);
-            log.script(on_kth_get(1, move || Answer::Replace(other.clone())));
-            assert_eq!(call(&store).unwrap_err().code(), Code::Changed, "{name}");
+            for answer in [Answer::Replace, Answer::ReplaceAndIgnoreMatch] {
+                let (store, log) = remote(SPLIT);
+                put_object(&store, "k", &noise(7 * MIB, 5));
+                let other = Bytes::from(other.clone());
+                log.script(on_kth_get(1, move || answer(other.clone())));
+                assert_eq!(call(&store).unwrap_err().code(), Code::Changed, "{name}");
+            }
         }
     }
 }

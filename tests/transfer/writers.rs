@@ -1,12 +1,14 @@
 //! The writer where nothing goes wrong.
 
-use crate::fake::{PART, Request, blocking, remote};
-use crate::{crc, noise, read_all, run};
+use crate::fake::{Answer, PART, Request, blocking, remote};
+use crate::{crc, eventually, noise, read_all, run};
 use bytes::Bytes;
 use s3dlio::Code;
 use s3dlio::options::Options;
 use s3dlio::store::{PutCondition, PutOptions, Store, store_for_uri};
 use s3dlio::transfer::{Reader, WriteStats, Writer, get, put};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 fn open(store: &Store, key: &str) -> Writer {
     run(Writer::open(store, key, store.options(), &PutOptions::default())).unwrap()
@@ -211,19 +213,30 @@ fn w1_large_writes_to_a_store_that_blocks_are_not_copied() {
 #[test]
 fn w2_parts_in_flight_are_bounded_and_parallel() {
     let (store, log) = remote(&[("transfer.parts_in_flight", "3")]);
-    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let gate = Arc::new(Semaphore::new(0));
     let wait = gate.clone();
     log.script(move |r| match r {
-        Request::Part { .. } => crate::fake::Answer::Wait(wait.clone()),
-        _ => crate::fake::Answer::Serve,
+        Request::Part { .. } => Answer::Wait(wait.clone()),
+        _ => Answer::Serve,
     });
-    let writing = std::thread::spawn({
-        let store = store.clone();
-        move || write_in_chunks(&mut open(&store, "k"), &noise(8 * PART, 9), 1 << 20)
+    let data = noise(8 * PART, 9);
+    let is_part = |r: &Request| matches!(r, Request::Part { .. });
+    let mut writer = open(&store, "k");
+    run(async {
+        let mut writing = Box::pin(writer.write(&data));
+        // From the first part on, it goes as far as it may within one poll.
+        while log.count(is_part) == 0 {
+            assert!(futures_util::poll!(writing.as_mut()).is_pending());
+            tokio::task::yield_now().await;
+        }
     });
-    crate::eventually("three parts are in flight", || log.most_flying() == 3);
+    assert_eq!(writer.stats().bytes, 4 * PART as u64, "three parts under way and one in hand");
+    eventually("three parts are in flight", || log.most_flying() == 3);
     gate.add_permits(100);
-    assert_eq!(writing.join().unwrap().parts, 8);
+    run(writer.abort()).unwrap();
+
+    let stats = write_in_chunks(&mut open(&store, "k"), &data, 1 << 20);
+    assert_eq!((stats.parts, stats.crc32c), (8, crc(&data)));
     assert_eq!(log.most_flying(), 3);
 }
 
