@@ -15,7 +15,9 @@ use s3dlio::runtime::block_on;
 use s3dlio::store::{PutOptions, Store};
 use s3dlio::transfer::Reader;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// Runs a test's future on the library's runtime.
 pub fn run<F: Future>(future: F) -> F::Output {
@@ -70,6 +72,24 @@ pub fn read_all(reader: &Reader, step: usize) -> Result<Vec<u8>> {
 /// Stores an object past every script of the fake's writer side.
 pub fn store(store: &Store, key: &str, data: &[u8]) {
     run(store.put(key, bytes::Bytes::copy_from_slice(data), &PutOptions::default())).unwrap();
+}
+
+/// Runs `call` with the gets that `which` names held back until `flying` requests are in flight.
+pub fn held_until<T: Send>(
+    log: &fake::Log,
+    flying: usize,
+    which: fn(&fake::Request) -> bool,
+    call: impl FnOnce() -> T + Send,
+) -> T {
+    let gate = Arc::new(Semaphore::new(0));
+    let wait = gate.clone();
+    log.script(move |r| if which(r) { fake::Answer::Wait(wait.clone()) } else { fake::Answer::Serve });
+    std::thread::scope(|scope| {
+        let calling = scope.spawn(call);
+        eventually("enough requests are in flight", || log.most_flying() >= flying);
+        gate.add_permits(1 << 20);
+        calling.join().unwrap()
+    })
 }
 
 /// Waits for something that happens in the background.

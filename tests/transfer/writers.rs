@@ -107,11 +107,11 @@ fn w3_reserved_memory_is_what_the_store_gets() {
         writer.finish().await.unwrap();
     });
     assert!(run(get(&store, "k")).unwrap()[..] == data);
-    let last_part = log.requests().into_iter().rev().find_map(|r| match r {
-        Request::Part { address, len, .. } => Some((address, len)),
+    let parts = log.requests().into_iter().filter_map(|r| match r {
+        Request::Part { offset, address, len, .. } => Some((offset, address, len)),
         _ => None,
     });
-    let (address, len) = last_part.unwrap();
+    let (_, address, len) = parts.max().unwrap();
     assert!(addresses.contains(&address), "the last part of {len} bytes was copied");
 }
 
