@@ -12,7 +12,8 @@ use azure_core::http::Method;
 /// The most entries that the service gives in one page.
 const MOST_ENTRIES: usize = 5000;
 
-/// One page, sorted by the bytes of the keys. The service's pages follow each other in that order.
+/// One page, sorted by the bytes of the keys. Pages follow each other in the server's order: Azurite's
+/// is by UTF-16 units, which differs for characters beyond U+FFFF next to those from U+E000 on.
 pub(super) async fn page(store: &Inner, request: &ListRequest) -> Result<ListPage> {
     key::check_prefix(&request.prefix)?;
     let most = if request.max_entries == 0 { PAGE_ENTRIES } else { request.max_entries.min(MOST_ENTRIES) };

@@ -197,9 +197,9 @@ impl Progress {
 }
 
 fn headers(map: &reqwest::header::HeaderMap) -> Headers {
-    let readable = map.iter().filter_map(|(name, value)| {
+    let readable = map.iter().map(|(name, value)| {
         let value = HeaderValue::from(String::from_utf8_lossy(value.as_bytes()).into_owned());
-        Some((HeaderName::from(name.as_str().to_owned()), value))
+        (HeaderName::from(name.as_str().to_owned()), value)
     });
     Headers::from(readable.collect::<HashMap<_, _>>())
 }
