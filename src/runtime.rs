@@ -29,6 +29,8 @@ pub struct Era {
 static FORKS: AtomicU64 = AtomicU64::new(0);
 static SHUTDOWNS: AtomicU64 = AtomicU64::new(0);
 static CURRENT: AtomicPtr<Live> = AtomicPtr::new(ptr::null_mut());
+/// What [`shutdown`] ended: late calls may still refer to it, and a leak checker sees that it is known.
+static RETIRED: Mutex<Vec<&'static Live>> = Mutex::new(Vec::new());
 /// Worker threads of the next runtime; 0 chooses.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
@@ -158,7 +160,9 @@ pub fn shutdown(timeout: Duration) -> Result<()> {
     }
     drop(busy);
     SHUTDOWNS.fetch_add(1, Ordering::AcqRel);
-    let _ = CURRENT.compare_exchange(pointer, ptr::null_mut(), Ordering::AcqRel, Ordering::Acquire);
+    if CURRENT.compare_exchange(pointer, ptr::null_mut(), Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        lock(&RETIRED).push(live);
+    }
     if let Some(runtime) = lock(&live.runtime).take() {
         let left =
             deadline.map_or(Duration::from_secs(3600), |d| d.saturating_duration_since(Instant::now()));
