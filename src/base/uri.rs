@@ -142,18 +142,21 @@ impl Uri {
         Uri { path, ..self.clone() }
     }
 
-    /// Splits the URI of an object into the root of its container (or `/`) and the key below it.
+    /// Splits the URI of an object into a store's root and the key below it: the container, and for
+    /// local paths the folder, so that nothing above that folder is ever touched.
     pub fn split_object(&self) -> Result<(Uri, String)> {
-        let key = match self.scheme.is_local_path() {
-            true => self.path.trim_start_matches('/'),
-            false => &self.path,
+        let missing = || {
+            Error::new(Code::InvalidUri, "the URI names no object: the key is missing")
+                .with_context("open", self)
+        };
+        let (root, key) = match self.scheme.is_local_path() {
+            true => self.path.rsplit_once('/').unwrap_or(("", &self.path)),
+            false => ("", self.path.as_str()),
         };
         if key.is_empty() || self.container.is_empty() && !self.scheme.is_local_path() {
-            return Err(Error::new(Code::InvalidUri, "the URI names no object: the key is missing")
-                .with_context("open", self));
+            return Err(missing());
         }
-        let root = if self.scheme.is_local_path() { "/" } else { "" };
-        Ok((Uri { path: root.to_owned(), ..self.clone() }, key.to_owned()))
+        Ok((Uri { path: root.to_owned(), ..self.clone() }.to_root(), key.to_owned()))
     }
 }
 
@@ -243,8 +246,22 @@ mod tests {
         let siblings = ["s3://b/run1", "az://acct/b/x", "file:///data/run1", "file:///"]
             .map(|uri| Uri::parse(uri).unwrap().sibling("c").to_string());
         assert_eq!(siblings, ["s3://c", "az://acct/c", "file:///data/c", "file:///c"]);
-        let (root, key) = Uri::parse("file:///data/x").unwrap().split_object().unwrap();
-        assert_eq!((root.to_string().as_str(), key.as_str()), ("file:///", "data/x"));
-        assert_eq!(root.join(&key).to_string(), "file:///data/x");
+        let splits = [
+            ("file:///data/x", "file:///data", "x"),
+            ("direct:///x", "direct:///", "x"),
+            ("s3://b/data/x", "s3://b", "data/x"),
+        ];
+        for (uri, root, key) in splits {
+            let parts = Uri::parse(uri).unwrap().split_object().unwrap();
+            assert_eq!((parts.0.to_string().as_str(), parts.1.as_str()), (root, key));
+            assert_eq!(parts.0.join(key).to_string(), uri);
+        }
+        for uri in ["file:///data/", "file:///", "s3://b", "s3://b/"] {
+            assert_eq!(
+                Uri::parse(uri).unwrap().split_object().unwrap_err().code(),
+                Code::InvalidUri,
+                "{uri}"
+            );
+        }
     }
 }
