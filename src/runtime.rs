@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -70,15 +70,20 @@ struct Live {
     era: Era,
     runtime: Mutex<Option<Runtime>>,
     handle: Handle,
-    closing: AtomicBool,
     busy: Mutex<Busy>,
     idle: Condvar,
 }
 
+/// Whether something may start is decided under the lock that counts it, so that nothing is ever
+/// started on a runtime that has ended.
 #[derive(Default)]
 struct Busy {
     calls: u64,
     background: u64,
+    /// Shutdowns that wait for the counts; they refuse calls, but not clean-up.
+    closing: u64,
+    /// Set for good with both counts at 0; by then it is no longer [`CURRENT`].
+    ended: bool,
 }
 
 /// How many worker threads a runtime that starts from now on has; 0 takes one per CPU, at most 32.
@@ -97,12 +102,12 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
         )
         .with_hint("make the call on a thread of the program's own"));
     }
-    let live = live()?;
-    let _call = Counted::new(live, |busy| &mut busy.calls);
-    Ok(live.handle.block_on(future))
+    let call = Counted::call()?;
+    Ok(call.live.handle.block_on(future))
 }
 
-/// Starts `future` on the worker threads.
+/// Starts `future` on the worker threads. For use inside a call or background work: they keep the
+/// runtime from ending, and one that began before a shutdown may go on during it.
 pub fn spawn<F>(future: F) -> Result<tokio::task::JoinHandle<F::Output>>
 where
     F: Future + Send + 'static,
@@ -114,10 +119,9 @@ where
 /// Starts `future` on the worker threads as work that [`shutdown`] waits for: the clean-up of a
 /// handle that was freed. Never blocks.
 pub fn spawn_background<F: Future<Output = ()> + Send + 'static>(future: F) {
-    match live() {
-        Ok(live) => {
-            let counted = Counted::new(live, |busy| &mut busy.background);
-            live.handle.spawn(async move {
+    match Counted::background() {
+        Ok(counted) => {
+            counted.live.handle.spawn(async move {
                 let _counted = counted;
                 future.await;
             });
@@ -141,16 +145,16 @@ pub fn shutdown(timeout: Duration) -> Result<()> {
     if Handle::try_current().is_ok() {
         return Err(Error::new(Code::WouldDeadlock, "shutdown was called on a thread of an async runtime"));
     }
-    live.closing.store(true, Ordering::Release);
     let deadline = Instant::now().checked_add(timeout);
     let mut busy = lock(&live.busy);
-    while busy.calls + busy.background > 0 {
+    busy.closing += 1;
+    while !busy.ended && busy.calls + busy.background > 0 {
         let left = match deadline {
             Some(deadline) => deadline.saturating_duration_since(Instant::now()),
             None => Duration::from_secs(3600),
         };
         if left.is_zero() {
-            live.closing.store(false, Ordering::Release);
+            busy.closing -= 1;
             return Err(Error::new(
                 Code::Timeout,
                 format!("{} calls and {} background tasks are still running", busy.calls, busy.background),
@@ -158,11 +162,15 @@ pub fn shutdown(timeout: Duration) -> Result<()> {
         }
         busy = live.idle.wait_timeout(busy, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
     }
-    drop(busy);
-    SHUTDOWNS.fetch_add(1, Ordering::AcqRel);
-    if CURRENT.compare_exchange(pointer, ptr::null_mut(), Ordering::AcqRel, Ordering::Acquire).is_ok() {
-        lock(&RETIRED).push(live);
+    if busy.ended {
+        return Ok(()); // another thread's shutdown was first
     }
+    busy.ended = true;
+    SHUTDOWNS.fetch_add(1, Ordering::AcqRel); // before anyone can start the next one
+    CURRENT.store(ptr::null_mut(), Ordering::Release); // only this replaces it, or a forked child
+    live.idle.notify_all();
+    drop(busy);
+    lock(&RETIRED).push(live);
     if let Some(runtime) = lock(&live.runtime).take() {
         let left =
             deadline.map_or(Duration::from_secs(3600), |d| d.saturating_duration_since(Instant::now()));
@@ -178,9 +186,29 @@ struct Counted {
 }
 
 impl Counted {
-    fn new(live: &'static Live, which: fn(&mut Busy) -> &mut u64) -> Self {
-        *which(&mut lock(&live.busy)) += 1;
-        Counted { live, which }
+    /// `Shutdown` while one waits.
+    fn call() -> Result<Counted> {
+        Counted::enter(|busy| &mut busy.calls, true)
+    }
+
+    fn background() -> Result<Counted> {
+        Counted::enter(|busy| &mut busy.background, false)
+    }
+
+    fn enter(which: fn(&mut Busy) -> &mut u64, refused_while_closing: bool) -> Result<Counted> {
+        loop {
+            let live = live()?;
+            let mut busy = lock(&live.busy);
+            if busy.ended {
+                continue; // since `live` looked
+            }
+            if refused_while_closing && busy.closing > 0 {
+                return Err(Error::new(Code::Shutdown, "the library is shutting down"));
+            }
+            *which(&mut busy) += 1;
+            drop(busy);
+            return Ok(Counted { live, which });
+        }
     }
 }
 
@@ -192,17 +220,15 @@ impl Drop for Counted {
     }
 }
 
-/// The runtime of this process and era, started if need be.
+/// The runtime of this process, started if need be. It may end at any time, unless something is
+/// counted in it.
 fn live() -> Result<&'static Live> {
     loop {
         let pointer = CURRENT.load(Ordering::Acquire);
         // SAFETY: a `Live` is never freed.
         if let Some(live) = unsafe { pointer.as_ref() }
-            && live.era == Era::now()
+            && !live.era.forked()
         {
-            if live.closing.load(Ordering::Acquire) {
-                return Err(Error::new(Code::Shutdown, "the library is shutting down"));
-            }
             return Ok(live);
         }
         let fresh = Box::into_raw(Box::new(start()?));
@@ -235,14 +261,7 @@ fn start() -> Result<Live> {
     })
     .map_err(|e| Error::from_io("cannot start worker threads", &e))?;
     let handle = runtime.handle().clone();
-    Ok(Live {
-        era,
-        runtime: Mutex::new(Some(runtime)),
-        handle,
-        closing: AtomicBool::new(false),
-        busy: Mutex::default(),
-        idle: Condvar::new(),
-    })
+    Ok(Live { era, runtime: Mutex::new(Some(runtime)), handle, busy: Mutex::default(), idle: Condvar::new() })
 }
 
 /// Blocks all signals on this thread and returns the mask from before.
@@ -269,9 +288,18 @@ fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// A value with sockets or threads behind it that a forked child must not touch: the child (and
-/// whoever comes after a shutdown) makes its own, and the inherited one is leaked.
+/// whoever comes after a shutdown) makes its own. An inherited one is leaked; one from before a
+/// shutdown is dropped once the next is made.
 pub struct PerProcess<T> {
-    slot: AtomicPtr<(Era, Arc<T>)>,
+    slot: AtomicPtr<Slot<T>>,
+}
+
+/// Stays where it is as long as the [`PerProcess`], as another thread may be reading it; only what
+/// it holds can go. A child never takes an inherited lock: `era` tells it first.
+struct Slot<T> {
+    era: Era,
+    value: Mutex<Option<Arc<T>>>,
+    before: *mut Slot<T>,
 }
 
 impl<T> PerProcess<T> {
@@ -285,17 +313,24 @@ impl<T> PerProcess<T> {
         loop {
             let pointer = self.slot.load(Ordering::Acquire);
             // SAFETY: a published slot is freed only by `drop`, which has `self` to itself.
-            if let Some((era, value)) = unsafe { pointer.as_ref() }
-                && *era == Era::now()
+            let slot = unsafe { pointer.as_ref() };
+            if let Some(slot) = slot
+                && slot.era == Era::now()
+                && let Some(value) = &*lock(&slot.value)
             {
                 return Ok(value.clone());
             }
             let era = Era::now();
-            let fresh = Box::into_raw(Box::new((era, Arc::new(make()?))));
-            // A stale slot is leaked here on purpose.
+            let value = Mutex::new(Some(Arc::new(make()?)));
+            let fresh = Box::into_raw(Box::new(Slot { era, value, before: pointer }));
             if self.slot.compare_exchange(pointer, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
                 // SAFETY: `fresh` was not published.
                 drop(unsafe { Box::from_raw(fresh) });
+            } else if let Some(slot) = slot
+                && !slot.era.forked()
+            {
+                let stale = lock(&slot.value).take();
+                drop(stale); // with the lock released
             }
         }
     }
@@ -315,14 +350,15 @@ impl<T> fmt::Debug for PerProcess<T> {
 
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
-        let pointer = *self.slot.get_mut();
-        if pointer.is_null() {
-            return;
-        }
-        // SAFETY: `&mut self`: nobody else can have the pointer.
-        let slot = unsafe { Box::from_raw(pointer) };
-        if slot.0.forks != FORKS.load(Ordering::Acquire) {
-            Box::leak(slot);
+        let mut pointer = *self.slot.get_mut();
+        while !pointer.is_null() {
+            // SAFETY: `&mut self`: nobody else can have the pointer, and each is met once.
+            let slot = unsafe { Box::from_raw(pointer) };
+            if slot.era.forked() {
+                Box::leak(slot); // it and those before it are the parent's
+                return;
+            }
+            pointer = slot.before;
         }
     }
 }

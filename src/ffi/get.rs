@@ -253,7 +253,11 @@ pub unsafe extern "C" fn s3dlio_store_get_many(
                 },
             );
             let (used, keys): (_, Vec<Result<String>>) = keys?;
-            let outcomes = each_valid(keys, |keys| block_on(transfer::get_many(&used.store, &keys)))?;
+            let outcomes = many(
+                results,
+                |result| &mut result.status,
+                || each_valid(keys, |keys| block_on(transfer::get_many(&used.store, &keys))),
+            )?;
             let place = |result: &mut s3dlio_get_result, buffer: Buffer| {
                 result.data = handle::insert(BufferValue::new(buffer))?;
                 Ok(())
@@ -311,8 +315,11 @@ pub unsafe extern "C" fn s3dlio_store_validate_many(
             })?;
             let parsed = checks.iter().map(|check| parse(check)).collect();
             let used = many(checks, |check| &mut check.status, || store_of(store))?;
-            let outcomes =
-                each_valid(parsed, |parsed| block_on(transfer::validate_many(&used.store, &parsed)))?;
+            let outcomes = many(
+                checks,
+                |check| &mut check.status,
+                || each_valid(parsed, |parsed| block_on(transfer::validate_many(&used.store, &parsed))),
+            )?;
             settle(checks, outcomes, |_, ()| Ok(()), |check| (&mut check.status, &mut check.error))
         })
     }

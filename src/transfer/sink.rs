@@ -229,6 +229,17 @@ impl Sink {
         self.pending.abort().await
     }
 
+    /// After an error: waits for the parts in flight and gives up what was kept back, so that
+    /// nobody reads the caller's memory any more.
+    pub(super) async fn settle(&mut self) {
+        while let Some(part) = self.pending.parts.next().await {
+            drop(part); // the first error is the one to tell
+        }
+        if let Current::Held { .. } = self.current {
+            self.current = Current::Empty;
+        }
+    }
+
     /// Whether whole parts may follow without being copied into the current one.
     fn is_at_boundary(&self) -> bool {
         match &self.current {

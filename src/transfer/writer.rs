@@ -136,12 +136,16 @@ impl Writer {
 
     /// Takes `data` in without copying whole parts of it. The writer keeps them until they are
     /// uploaded, which may be after the call: for memory that is only lent use [`Writer::write`].
+    /// Where it fails, nothing refers to `data` any more.
     pub async fn write_owned(&mut self, data: Bytes) -> Result<()> {
         self.enter()?;
         let outcome = match self.codec {
             Some(_) => self.take_in(&data).await,
             None => self.sink.write_owned(data, false).await,
         };
+        if outcome.is_err() {
+            self.sink.settle().await;
+        }
         self.leave(outcome)
     }
 

@@ -133,6 +133,23 @@ fn s2_create_only_lets_exactly_one_of_many_win() {
 }
 
 #[test]
+fn moves_of_a_file_onto_itself_through_a_folder_link_keep_it() {
+    for scheme in SCHEMES {
+        let dir = tempdir().unwrap();
+        let store = open(scheme, dir.path());
+        put(&store, "in/a", b"kept").unwrap();
+        std::fs::hard_link(dir.path().join("in/a"), dir.path().join("in/b")).unwrap();
+        symlink("in", dir.path().join("folder")).unwrap();
+        wait(store.rename("in/a", "folder/a")).unwrap();
+        wait(store.rename("folder/a", "in/a")).unwrap();
+        assert_eq!(get(&store, "in/a").unwrap(), b"kept");
+        // Two names of one file are still moved.
+        wait(store.rename("in/a", "folder/b")).unwrap();
+        assert_eq!(names_below(dir.path()), ["folder", "in", "in/b"]);
+    }
+}
+
+#[test]
 fn s2_record_survives_copy_and_rename() {
     for scheme in SCHEMES {
         let dir = tempdir().unwrap();

@@ -60,6 +60,7 @@ def cargo(*args):
 SUITES = [
     Suite("rust-unit", "Rust", cargo("--lib")),
     Suite("rules", "Rust", cargo("--test", "tidy", "--test", "reference", "--test", "header")),
+    Suite("runtime", "Rust", cargo("--test", "shutdown")),
     Suite("transfer", "Rust", cargo("--test", "transfer")),
     Suite("store-suite", "Rust", cargo("--test", "store_suite")),
     Suite("local-store", "Rust", cargo("--test", "local_store"), quick=False),

@@ -254,3 +254,31 @@ fn w1_a_failed_put_of_many_parts_leaves_nothing_and_lets_go_of_the_data() {
     assert_eq!(aborts(&log), 1);
     assert_nothing_is_left(&store, &log);
 }
+
+#[test]
+fn w1_a_failed_write_of_owned_data_lets_go_of_it_once_the_parts_in_flight_have_ended() {
+    let (store, log) = remote(&[("transfer.parts_in_flight", "2")]);
+    let gate = Arc::new(Semaphore::new(0));
+    let wait = gate.clone();
+    let (failed, has_failed) = std::sync::mpsc::channel();
+    log.script(move |r| match r {
+        Request::Part { number: 0, .. } => Answer::Wait(wait.clone()),
+        Request::Part { number: 1, .. } => {
+            failed.send(()).unwrap();
+            Answer::Fail(Code::Unavailable)
+        }
+        _ => Answer::Serve,
+    });
+    let mut writer = open(&store);
+    let data = bytes::Bytes::from(noise(5 * PART, 10));
+    let given = data.clone();
+    let writing = std::thread::spawn(move || (run(writer.write_owned(given)), writer));
+    has_failed.recv().unwrap();
+    std::thread::yield_now();
+    gate.add_permits(1);
+    let (outcome, mut writer) = writing.join().unwrap();
+    assert_eq!(outcome.unwrap_err().code(), Code::Unavailable);
+    assert!(data.is_unique(), "a part still refers to the data");
+    assert_eq!(run(writer.finish()).unwrap_err().code(), Code::Unavailable);
+    assert_nothing_is_left(&store, &log);
+}

@@ -113,6 +113,9 @@ fn move_name(
 ) -> io::Result<()> {
     let there = sys::stat_at(to, new).ok();
     let same = there.is_some_and(|there| (there.device, there.inode) == (stat.device, stat.inode));
+    if same && old == new && same_folder(from, to)? {
+        return Ok(()); // one name, reached over two paths: a folder may be a link
+    }
     if same && stat.names > 1 {
         return sys::unlink(from, old); // two names of one file: rename(2) would leave both
     }
@@ -122,6 +125,11 @@ fn move_name(
         }
         moved => moved,
     }
+}
+
+fn same_folder(a: BorrowedFd, b: BorrowedFd) -> io::Result<bool> {
+    let (a, b) = (sys::stat(a)?, sys::stat(b)?);
+    Ok((a.device, a.inode) == (b.device, b.inode))
 }
 
 fn cannot_move(e: &io::Error) -> Error {
