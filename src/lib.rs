@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! ffi            one file per C handle: parse arguments, call the core, convert the result
-//!   transfer/    ranged get, writer, reader, codec, copy
+//!   transfer/    ranged get, writer, reader, codec, validation
 //!     store/     trait ObjectStore and its five backends
 //!       base/    URIs, keys, checksums, memory: no I/O
 //! error, options, runtime, trace: for all

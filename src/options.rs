@@ -101,7 +101,7 @@ FILE_SYNC = "file.sync", Kind::Bool, "true", ["S3DLIO_FILE_SYNC"],
 LOG_LEVEL = "log.level", Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]), "warn", ["S3DLIO_LOG_LEVEL"],
     "Most detailed level that a log callback or log descriptor receives.";
 MEMORY_POOL_IDLE = "memory.pool_idle", Kind::Size { min: 0, max: 1024 * GIB }, "128MiB", ["S3DLIO_POOL_IDLE"],
-    "Bytes of unused buffers that the process keeps for reuse. Process-wide; read once.";
+    "Bytes of unused buffers that the process keeps for reuse. Process-wide: the store that opened last decides.";
 NET_CA_BUNDLE = "net.ca_bundle", Kind::Text, "", ["S3DLIO_CA_BUNDLE", "AWS_CA_BUNDLE"],
     "PEM file of the certificate authorities to trust instead of the system's.";
 NET_CONNECT_TIMEOUT_MS = "net.connect_timeout_ms", Kind::Millis { min: 1, max: 3_600_000 }, "5000", ["S3DLIO_CONNECT_TIMEOUT_MS"],
@@ -276,6 +276,12 @@ impl Options {
     /// The value in force as text: explicit, else environment, else default; secrets are masked.
     pub fn get(&self, key: &str) -> Result<String> {
         Ok(self.in_force(find(key)?)?.show())
+    }
+
+    /// Whether the caller or the environment set this option, so that a preset must not.
+    pub fn is_set(&self, def: &'static OptionDef) -> bool {
+        let in_environment = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        self.set.contains_key(def.key) || def.env.iter().any(in_environment)
     }
 
     /// The keys that were set explicitly, with their values as text; secrets are masked.

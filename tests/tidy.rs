@@ -1,4 +1,4 @@
-//! Holds the house's rules (DESIGN section 2): imports run downwards, `unsafe` stays where it is
+//! Holds the house's rules (docs/architecture.md): imports run downwards, `unsafe` stays where it is
 //! allowed and is justified, nothing panics, files stay small.
 
 use std::fs;
@@ -175,4 +175,19 @@ fn http_stays_in_its_rooms() {
             assert!(!crates.iter().any(|name| line.contains(name)), "src/{}: {line}", source.path);
         }
     }
+}
+
+#[test]
+fn every_option_is_read_somewhere() {
+    let table =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/options.rs")).unwrap();
+    let names = table.lines().filter_map(|line| line.split_once(" = \"")).map(|(name, _)| name);
+    let names: Vec<_> = names
+        .filter(|name| name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'))
+        .collect();
+    assert!(names.len() >= s3dlio::options::TABLE.len(), "the table's rows are not found: {names:?}");
+    let code: String =
+        sources().into_iter().filter(|s| s.path != "options.rs").flat_map(|s| s.lines).collect();
+    let unread: Vec<_> = names.into_iter().filter(|name| !code.contains(name)).collect();
+    assert!(unread.is_empty(), "options that nothing reads: {unread:?}");
 }

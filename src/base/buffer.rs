@@ -248,6 +248,11 @@ impl BufferPool {
         Ok(Buffer { memory, len: 0, pool: Some(self.0.clone()) })
     }
 
+    /// Changes the limit of unused bytes; what is over it goes as buffers come back.
+    pub fn set_max_idle(&self, max_idle_bytes: u64) {
+        self.0.max_idle_bytes.store(max_idle_bytes, Ordering::Relaxed);
+    }
+
     pub fn stats(&self) -> PoolStats {
         let idle = lock(&self.0.idle);
         PoolStats { idle_bytes: self.0.idle_bytes.load(Ordering::Relaxed), idle_buffers: idle.len() as u64 }

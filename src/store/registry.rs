@@ -1,6 +1,7 @@
 //! Which backend serves which scheme. A new backend is one line in [`open`].
 
 use super::{ObjectStore, StoreRef, azure, direct, file, memory, s3};
+use crate::base::buffer::BufferPool;
 use crate::base::uri::{Scheme, Uri};
 use crate::error::Result;
 use crate::options::{self, Options, Resolved};
@@ -41,6 +42,7 @@ pub fn store_for_uri(uri: &str, options: &Options) -> Result<Store> {
     let resolved = options.resolve().map_err(|e| e.with_context("open", &root))?;
     options::warn_of_unknown_environment();
     runtime::set_threads(resolved.size(&options::RUNTIME_THREADS));
+    BufferPool::global().set_max_idle(resolved.number(&options::MEMORY_POOL_IDLE));
     let options = Arc::new(resolved);
     let backend = open(root.clone(), &options).map_err(|e| e.with_context("open", &root))?;
     Ok(Store { backend, options })
@@ -65,7 +67,7 @@ pub fn high_performance_store_for_uri(uri: &str, options: &Options) -> Result<St
     ];
     let mut tuned = options.clone();
     for (def, value) in preset {
-        if !options.explicit().any(|(key, _)| key == def.key) {
+        if !options.is_set(def) {
             tuned.set(def.key, value)?;
         }
     }
@@ -80,4 +82,35 @@ fn open(root: Uri, options: &Resolved) -> Result<StoreRef> {
         Scheme::Azure => Arc::new(azure::AzureStore::open(root, options)?),
         Scheme::S3 => Arc::new(s3::S3Store::open(root, options)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::uri::Scheme;
+
+    #[test]
+    fn s1_direct_io_factory_opens_files_as_direct() {
+        let open = |uri| direct_io_store_for_uri(uri, &Options::new()).unwrap().root().to_string();
+        assert_eq!(open("file:///data/run1/"), "direct:///data/run1");
+        assert_eq!(open("direct:///data"), "direct:///data");
+        assert_eq!(open("memory://name"), "memory://name");
+    }
+
+    #[test]
+    fn s1_high_performance_factory_tunes_what_is_not_set() {
+        let options = Options::new().with("transfer.part_size", "8MiB").unwrap();
+        let store = high_performance_store_for_uri("file:///data", &options).unwrap();
+        assert_eq!(store.root().scheme(), Scheme::Direct);
+        assert_eq!(store.options().number(&options::TRANSFER_PART_SIZE), 8 << 20, "the caller's");
+        assert_eq!(store.options().number(&options::TRANSFER_PARTS_IN_FLIGHT), 8, "the preset's");
+    }
+
+    #[test]
+    fn opening_does_no_io_and_names_the_uri_of_a_refusal() {
+        assert!(store_for_uri("s3://no-such-bucket/x", &Options::new()).is_ok());
+        let error =
+            store_for_uri("s3://b", &Options::new().with("s3.endpoint", "nonsense").unwrap()).unwrap_err();
+        assert_eq!((error.code(), error.uri()), (crate::Code::InvalidOption, Some("s3://b")), "{error}");
+    }
 }

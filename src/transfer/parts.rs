@@ -34,7 +34,7 @@ impl PartSizes {
         }
         let half = self.max_parts / 2;
         let doublings = match number.checked_sub(half) {
-            Some(beyond) => 1 + beyond / (self.max_parts / 20).max(1),
+            Some(beyond) => 1 + beyond / (self.max_parts / 22).max(1),
             None => 0,
         };
         let size =

@@ -23,17 +23,31 @@ step() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Whether clang can link a program with AddressSanitizer.
+asan_links() {
+  local out status=0
+  have clang || return 1
+  out=$(mktemp)
+  echo 'int main(void) { return 0; }' | clang -x c - -fsanitize=address -o "$out" 2>/dev/null || status=1
+  rm -f "$out"
+  return $status
+}
+
 debian() {
   local missing=()
   have cmake || missing+=(cmake)
-  have clang++ || missing+=(clang)
+  have clang || missing+=(clang)
+  # Debian has clang's sanitizer runtime in a package of its own.
+  asan_links || missing+=(clang libclang-rt-dev)
   have valgrind || missing+=(valgrind)
   have zstd || missing+=(zstd)
   have pkg-config || missing+=(pkg-config)
-  have cc || missing+=(build-essential)
+  have cc && have c++ && have make || missing+=(build-essential)
   have nm || missing+=(binutils)
   have npm || missing+=(nodejs npm)
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    { echo "the tests' Python packages need Python 3.11 or later" >&2; exit 1; }
   ((${#missing[@]})) || return 0
   [[ $(id -u) == 0 ]] || { echo "please install these packages: ${missing[*]}" >&2; exit 1; }
   step "package lists" apt-get update
