@@ -411,7 +411,7 @@ pub fn warn_of_unknown_environment() {
 }
 
 /// Variables of the bindings and tests that are no options of the library.
-const NOT_OPTIONS: &[&str] = &["S3DLIO_LIBRARY", "S3DLIO_BLESS"];
+const NOT_OPTIONS: &[&str] = &["S3DLIO_LIBRARY", "S3DLIO_LIB_DIR", "S3DLIO_BLESS"];
 
 fn parse_bool(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
