@@ -56,6 +56,7 @@ static void child(const backend *b, const inherited *i, int round) {
     char key[32], byte[2] = "x";
     size_t n;
     alarm(60);
+    atomic_store(&failed, 0); /* what failed before is the parent's to report */
     STATUS(S3DLIO_ERR_FORKED, s3dlio_reader_read(i->reader, byte, 1, &n, &err));
     STATUS(S3DLIO_ERR_FORKED, s3dlio_reader_read_at(i->reader, 0, byte, 1, &n, &err));
     STATUS(S3DLIO_ERR_FORKED, s3dlio_reader_size(i->reader, &position, &err));

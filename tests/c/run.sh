@@ -36,7 +36,7 @@ tally() { # tally NAME STATUS LOG
         failed=$((failed + 1))
         echo "FAILED: $1 ended with status $2"
     fi
-    if [ "$2" -ne 0 ]; then tail -n 25 "$3"; else echo "$line"; fi
+    if [ "$2" -ne 0 ]; then grep -a "failed:" "$3" | head -n 10; tail -n 15 "$3"; else echo "$line"; fi
 }
 
 header() {
