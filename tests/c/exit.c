@@ -105,7 +105,7 @@ int main(int argc, char **argv) {
             char *arguments[] = {argv[0], (char *)ways[w], folder, NULL};
             pid_t pid;
             int status = -1;
-            CHECK(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, arguments, environ) == 0);
+            CHECK(posix_spawn(&pid, argv[0], NULL, NULL, arguments, environ) == 0);
             CHECK(waitpid(pid, &status, 0) == pid);
             check_(WIFEXITED(status) && WEXITSTATUS(status) == 0, __FILE__, __LINE__, ways[w],
                    WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "a status that is not 0");

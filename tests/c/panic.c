@@ -89,7 +89,7 @@ int main(int argc, char **argv) {
         setenv("S3DLIO_TEST_PANIC", exports[i].name, 1);
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", 1, 0);
-        CHECK(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, arguments, environ) == 0);
+        CHECK(posix_spawn(&pid, argv[0], &actions, NULL, arguments, environ) == 0);
         posix_spawn_file_actions_destroy(&actions);
         CHECK(waitpid(pid, &status, 0) == pid);
         check_(WIFEXITED(status) && WEXITSTATUS(status) == 0, __FILE__, __LINE__, exports[i].name,

@@ -132,9 +132,10 @@ plain)
 valgrind)
     build_all -L"$lib" -ls3dlio
     export S3DLIO_TEST_SLOW=1
+    # The programs that panic.c and exit.c start run outside of Valgrind.
     # What the never-dropped runtime holds is still reachable, not lost. A forked child leaks what it
     # inherited, by design.
-    memcheck="timeout 1600 valgrind --quiet --error-exitcode=99 --fair-sched=yes --num-callers=30"
+    memcheck="timeout 1600 valgrind --quiet --suppressions=$here/valgrind.supp --error-exitcode=99 --fair-sched=yes --num-callers=30"
     leaks="--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite"
     all=$programs
     for programs in $all; do
