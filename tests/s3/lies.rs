@@ -136,6 +136,8 @@ fn w3_a_completion_that_answers_200_with_an_error_failed() {
     let error =
         complete_with(|| http(200, &[], "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"));
     assert_eq!(error.code(), Code::UnknownOutcome, "no ETag in {result}: {error}");
+    let error = complete_with(|| failure(504, "GatewayTimeout"));
+    assert_eq!((error.code(), error.retryable()), (Code::UnknownOutcome, false), "{error}");
     let error = complete_with(|| http(200, &[], ""));
     assert_eq!(error.code(), Code::UnknownOutcome, "no body: {error}");
 }
@@ -202,6 +204,13 @@ fn s2_lists_that_lie_are_errors() {
         Code::Protocol,
         "no token"
     );
+    let fake = Fake::start(|_, _| {
+        let same = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken></ListBucketResult>";
+        Reply::Keep(http(200, &[], same))
+    });
+    let again = ListRequest { continuation: Some("t".into()), ..ListRequest::default() };
+    let error = run(store_at(&fake, &[]).list_page(&again)).unwrap_err();
+    assert_eq!(error.code(), Code::Protocol, "the same token again: {error}");
     let sizeless = "<ListBucketResult><Contents><Key>root/k</Key></Contents></ListBucketResult>";
     assert_eq!(list(sizeless), Code::Protocol, "no size");
     assert_eq!(list("<ListBucketResult><Contents>"), Code::Protocol, "cut off");

@@ -46,25 +46,45 @@ fn w3_a_conditional_conflict_is_tried_again() {
 }
 
 /// The first answer to a create-only put is lost, the second says that the object exists; then the
-/// object's own checksum decides who made it.
-fn create_with_lost_answer(stored_crc: &'static str) -> s3dlio::Result<s3dlio::store::PutResult> {
-    let fake = Fake::start(move |number, request| match number {
-        0 => Reply::Close(Vec::new()),
-        _ if request.starts_with("HEAD") => {
-            let crc = format!("x-amz-checksum-crc32c: {stored_crc}");
-            Reply::Keep(
-                format!("HTTP/1.1 200 X\r\nContent-Length: 9\r\nETag: \"e\"\r\n{crc}\r\n\r\n").into_bytes(),
-            )
+/// mark on the object decides who made it, for the bytes are the same.
+fn create_with_lost_answer(ours: bool) -> s3dlio::Result<s3dlio::store::PutResult> {
+    let sent = Mutex::new(String::new());
+    let fake = Fake::start(move |number, request| {
+        let mark = request.lines().find(|line| line.starts_with("x-amz-meta-s3dlio-write: "));
+        match number {
+            0 => {
+                *sent.lock().unwrap() = mark.unwrap().to_owned();
+                Reply::Close(Vec::new())
+            }
+            _ if request.starts_with("HEAD") => {
+                let mark = if ours { sent.lock().unwrap().clone() } else { "x-other: 1".into() };
+                let head = "HTTP/1.1 200 X\r\nContent-Length: 9\r\nETag: \"e\"\r\n\
+                            x-amz-checksum-crc32c: 4waSgw==\r\n";
+                Reply::Keep(format!("{head}{mark}\r\n\r\n").into_bytes())
+            }
+            _ => Reply::Keep(failure(412, "PreconditionFailed")),
         }
-        _ => Reply::Keep(failure(412, "PreconditionFailed")),
     });
     run(store_at(&fake, &[]).put("k", Bytes::from_static(b"123456789"), &create_only()))
 }
 
 #[test]
 fn s2_a_lost_answer_to_a_create_is_resolved_by_the_object() {
-    assert_eq!(create_with_lost_answer("4waSgw==").unwrap().etag.as_deref(), Some("\"e\""));
-    assert_eq!(create_with_lost_answer("AAAAAA==").unwrap_err().code(), Code::AlreadyExists);
+    assert_eq!(create_with_lost_answer(true).unwrap().etag.as_deref(), Some("\"e\""));
+    assert_eq!(create_with_lost_answer(false).unwrap_err().code(), Code::AlreadyExists);
+}
+
+#[test]
+fn s2_a_create_without_any_answer_has_an_unknown_outcome() {
+    let closing = Fake::start(|_, _| Reply::Close(Vec::new()));
+    let silent = Fake::start(|_, _| Reply::Hang(Vec::new()));
+    for (fake, options) in
+        [(closing, ("net.max_attempts", "2")), (silent, ("net.operation_timeout_ms", "200"))]
+    {
+        let store = store_at(&fake, &[options]);
+        let error = run(store.put("k", Bytes::from_static(b"x"), &create_only())).unwrap_err();
+        assert_eq!((error.code(), error.retryable()), (Code::UnknownOutcome, false), "{error}");
+    }
 }
 
 #[test]

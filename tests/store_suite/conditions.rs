@@ -2,7 +2,7 @@
 
 use crate::context::{Context, assert_code};
 use s3dlio::runtime::{block_on, spawn};
-use s3dlio::store::{PutCondition, PutOptions};
+use s3dlio::store::{PutCondition, PutOptions, PutResult};
 use s3dlio::{Code, Result};
 
 fn put_if(c: &Context, key: &str, data: &[u8], condition: PutCondition) -> Result<()> {
@@ -28,18 +28,16 @@ pub fn create_only_creates_once(c: &Context) {
     }
 }
 
-pub fn create_only_race_has_one_winner(c: &Context) {
-    if !supported(c) {
-        return;
-    }
-    let outcomes = block_on(async {
+/// What eight create-only puts of one key at the same time come to.
+fn race(c: &Context, data: fn(u8) -> [u8; 100]) -> Vec<Result<PutResult>> {
+    block_on(async {
         let mut tasks = Vec::new();
         for i in 0..8u8 {
             let store = c.store.clone();
             tasks.push(
                 spawn(async move {
                     let options = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
-                    store.put("k", bytes::Bytes::copy_from_slice(&[i; 100]), &options).await
+                    store.put("k", bytes::Bytes::copy_from_slice(&data(i)), &options).await
                 })
                 .unwrap(),
             );
@@ -50,14 +48,33 @@ pub fn create_only_race_has_one_winner(c: &Context) {
         }
         outcomes
     })
-    .unwrap();
+    .unwrap()
+}
+
+/// The one that won; all others were told so.
+fn winner(outcomes: &[Result<PutResult>]) -> u8 {
     let winners: Vec<_> = (0..8u8).filter(|i| outcomes[*i as usize].is_ok()).collect();
     assert_eq!(winners.len(), 1, "{outcomes:?}");
     assert!(
         outcomes.iter().flat_map(|o| o.as_ref().err()).all(|e| e.code() == Code::AlreadyExists),
         "{outcomes:?}"
     );
-    assert_eq!(c.get("k"), [winners[0]; 100]);
+    winners[0]
+}
+
+pub fn create_only_race_has_one_winner(c: &Context) {
+    if supported(c) {
+        let winner = winner(&race(c, |i| [i; 100]));
+        assert_eq!(c.get("k"), [winner; 100]);
+    }
+}
+
+pub fn create_only_race_of_equal_bytes_has_one_winner(c: &Context) {
+    if supported(c) {
+        winner(&race(c, |_| [7; 100]));
+        assert_eq!(c.get("k"), [7; 100]);
+        assert!(c.stat("k").unwrap().metadata.is_empty(), "nothing of the store's own shows");
+    }
 }
 
 pub fn if_match_replaces_the_expected_object(c: &Context) {

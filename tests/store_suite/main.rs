@@ -90,6 +90,7 @@ macro_rules! behaviours {
             moves::delete_many_has_one_outcome_per_key
             conditions::create_only_creates_once
             conditions::create_only_race_has_one_winner
+            conditions::create_only_race_of_equal_bytes_has_one_winner
             conditions::if_match_replaces_the_expected_object
             conditions::if_match_of_another_etag_fails
             conditions::if_match_of_a_missing_object_fails

@@ -102,6 +102,7 @@ async fn publish(
             Err(_) => Err(last
                 .error
                 .with_code(Code::UnknownOutcome)
+                .with_retryable(false)
                 .with_cause("it is unknown whether the conditional write took effect")
                 .with_hint("read the object before writing again")),
         };

@@ -1,7 +1,7 @@
 //! Copying inside the service: CopyObject, or UploadPartCopy for what is too large for it.
 
-use super::read;
 use super::{Code, Error, MAX_PART, ObjectMeta, PutCondition, PutOptions, PutResult, Result, S3Store};
+use super::{read, write};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -96,8 +96,11 @@ async fn fill_and_complete(
         number += 1;
     }
     let complete = client.complete_multipart_upload().bucket(store.bucket()).key(full_to).upload_id(id);
-    let output = complete.multipart_upload(list.build()).send().await.map_err(|e| store.failed(e))?;
-    match output.e_tag {
+    let output = complete.multipart_upload(list.build()).send().await.map_err(|e| {
+        let error = store.failed(e);
+        if write::lost(&error) { write::unknown(error) } else { error }
+    })?;
+    match output.e_tag.filter(|etag| !etag.is_empty()) {
         Some(etag) => Ok(PutResult { etag: Some(etag), version: output.version_id }),
         None => Err(Error::new(Code::UnknownOutcome, "the server named no ETag of the copy")),
     }

@@ -41,6 +41,9 @@ pub(super) async fn page(store: &S3Store, request: &ListRequest) -> Result<ListP
     let next = output.next_continuation_token.filter(|token| !token.is_empty());
     match (output.is_truncated == Some(true), next) {
         (false, _) => Ok(ListPage { entries, next: None }),
+        (true, Some(next)) if request.continuation.as_ref() == Some(&next) => {
+            Err(Error::new(Code::Protocol, "the listing does not move on: the page names itself as the next"))
+        }
         (true, Some(next)) => Ok(ListPage { entries, next: Some(next) }),
         (true, None) => Err(Error::new(Code::Protocol, "the page says that more follow, but not where")),
     }
@@ -112,8 +115,8 @@ pub(super) async fn pending_uploads(store: &S3Store, prefix: &str) -> Result<Vec
             .list_multipart_uploads()
             .bucket(store.bucket())
             .prefix(format!("{}{prefix}", store.prefix))
-            .set_key_marker(marker.0)
-            .set_upload_id_marker(marker.1)
+            .set_key_marker(marker.0.clone())
+            .set_upload_id_marker(marker.1.clone())
             .send()
             .await
             .map_err(|e| store.failed(e))?;
@@ -126,12 +129,17 @@ pub(super) async fn pending_uploads(store: &S3Store, prefix: &str) -> Result<Vec
                 started: to_system_time(upload.initiated()),
             }));
         }
-        if output.is_truncated != Some(true) || output.uploads().is_empty() {
+        if output.is_truncated != Some(true) {
             return Ok(found);
         }
         let key_marker =
             output.next_key_marker().map(|key| decode.key(Some(key)).map(Cow::into_owned)).transpose()?;
-        marker = (key_marker, output.next_upload_id_marker);
+        let key_marker = key_marker.filter(|key| !key.is_empty());
+        let next = (key_marker, output.next_upload_id_marker.filter(|id| !id.is_empty()));
+        if next == marker || next.0.is_none() {
+            return Err(Error::new(Code::Protocol, "the listing does not move on: no new marker follows"));
+        }
+        marker = next;
     }
 }
 

@@ -122,6 +122,20 @@ impl S3Store {
             if attempts > 0 { error.with_attempts(attempts, began.elapsed()) } else { error }
         })
     }
+
+    /// As [`Self::run`] for what cannot be made again blindly: a deadline that passes after something
+    /// was sent leaves the outcome unknown.
+    async fn run_once<T>(
+        &self,
+        operation: &'static str,
+        uri: &Uri,
+        work: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        self.run(operation, uri, work).await.map_err(|error| {
+            let sent = error.details().iter().any(|(name, _)| *name == "attempts");
+            if error.code() == Code::Timeout && sent { write::unknown(error) } else { error }
+        })
+    }
 }
 
 /// The SDK's time as the standard library's.
@@ -153,7 +167,12 @@ impl ObjectStore for S3Store {
     }
 
     async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
-        self.run("put", &self.uri(key), write::put(self, key, data, options)).await
+        let uri = self.uri(key);
+        let put = write::put(self, key, data, options);
+        match options.condition {
+            PutCondition::Always => self.run("put", &uri, put).await,
+            _ => self.run_once("put", &uri, put).await,
+        }
     }
 
     async fn create_upload(&self, key: &str, options: &PutOptions) -> Result<Arc<dyn Upload>> {

@@ -1,7 +1,7 @@
 //! Ranged GET straight into the destination, and HEAD.
 
 use super::{Code, Error, GetRequest, GetResult, ObjectMeta, Result, S3Store, Window};
-use super::{error, range_len, to_system_time};
+use super::{error, range_len, to_system_time, write};
 use crate::base::checksum::crc32c_base64_value;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};
@@ -105,9 +105,9 @@ pub(super) async fn stat(store: &S3Store, key: &str, if_match: Option<&str>) -> 
     }
 }
 
-type Head = std::result::Result<HeadObjectOutput, error::Failure<HeadObjectError>>;
+pub(super) type Head = std::result::Result<HeadObjectOutput, error::Failure<HeadObjectError>>;
 
-async fn head(store: &S3Store, full: &str, if_match: Option<&str>) -> Result<Head> {
+pub(super) async fn head(store: &S3Store, full: &str, if_match: Option<&str>) -> Result<Head> {
     let head = store.client().await?.head_object().bucket(store.bucket()).key(full);
     let head = head.checksum_mode(ChecksumMode::Enabled).set_if_match(if_match.map(str::to_owned));
     Ok(head.send().await)
@@ -124,7 +124,7 @@ fn from_head(key: &str, head: HeadObjectOutput) -> Result<ObjectMeta> {
         crc32c: head.checksum_crc32_c.filter(|_| whole).and_then(|text| crc32c_base64_value(&text)),
         etag: head.e_tag,
         content_type: head.content_type,
-        metadata: head.metadata.unwrap_or_default().into_iter().collect(),
+        metadata: write::visible(head.metadata),
     })
 }
 
@@ -215,7 +215,7 @@ impl Opened {
             etag: output.e_tag,
             last_modified: to_system_time(output.last_modified.as_ref()),
             content_type: output.content_type,
-            metadata: output.metadata.unwrap_or_default().into_iter().collect(),
+            metadata: write::visible(output.metadata),
             crc32c: None,
         };
         Ok(Opened { meta, skip, promised, body: output.body })

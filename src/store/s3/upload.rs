@@ -2,8 +2,7 @@
 
 use super::client::Checksum;
 use super::{
-    Bytes, Code, Error, MAX_PARTS, Part, PutCondition, PutOptions, PutResult, Result, S3Store, Upload,
-    UploadTotal,
+    Bytes, Code, Error, MAX_PARTS, Part, PutOptions, PutResult, Result, S3Store, Upload, UploadTotal,
 };
 use super::{async_trait, write};
 use crate::base::checksum::{Crc32c, crc32c_base64};
@@ -20,6 +19,8 @@ pub(super) struct S3Upload {
     full: String,
     id: String,
     options: PutOptions,
+    /// The mark of a conditional write.
+    nonce: Option<String>,
     /// What the service said of each part.
     parts: Mutex<BTreeMap<u32, Stored>>,
 }
@@ -33,6 +34,7 @@ struct Stored {
 pub(super) async fn create(store: &S3Store, key: &str, options: &PutOptions) -> Result<S3Upload> {
     write::check_put(store, options)?;
     let full = store.full_key(key)?;
+    let nonce = write::new_nonce(options);
     let mut create = store
         .client()
         .await?
@@ -40,7 +42,7 @@ pub(super) async fn create(store: &S3Store, key: &str, options: &PutOptions) -> 
         .bucket(store.bucket())
         .key(&full)
         .set_content_type(options.content_type.clone())
-        .set_metadata((!options.metadata.is_empty()).then(|| options.metadata.clone().into_iter().collect()));
+        .set_metadata(write::metadata(options, nonce.as_deref()));
     if store.settings().checksum == Checksum::Always {
         // One checksum over the whole object, so that a later HEAD gives it.
         create = create.checksum_algorithm(ChecksumAlgorithm::Crc32C).checksum_type(ChecksumType::FullObject);
@@ -53,6 +55,7 @@ pub(super) async fn create(store: &S3Store, key: &str, options: &PutOptions) -> 
         full,
         id: id.ok_or_else(|| Error::new(Code::Protocol, "the server gave no upload id"))?,
         options: options.clone(),
+        nonce,
         parts: Mutex::default(),
     })
 }
@@ -168,21 +171,24 @@ impl S3Upload {
 
     /// The upload is gone or the answer was lost: the object itself tells whether it is published.
     async fn publish_failed(&self, total: UploadTotal, error: Error) -> Result<PutResult> {
-        let gone = error.code() == Code::NotFound && self.options.condition == PutCondition::Always;
-        let lost = matches!(error.code(), Code::Timeout | Code::Connection | Code::Protocol);
-        if (gone && super::watch::attempts() > 1 || lost)
-            && let Some(result) = write::stored_already(&self.store, &self.key, total.crc32c).await
-        {
-            return Ok(result);
+        let gone = error.code() == Code::NotFound && super::watch::attempts() > 1;
+        let lost = write::lost(&error);
+        if gone || lost {
+            let stored = match &self.nonce {
+                Some(nonce) => write::own_write(&self.store, &self.full, nonce).await.ok().flatten(),
+                None => write::stored_already(&self.store, &self.key, total.crc32c).await,
+            };
+            if let Some(result) = stored {
+                return Ok(result);
+            }
         }
         if lost {
-            let cause = "no usable answer to the completion came; whether the object is published is unknown";
-            return Err(error.with_code(Code::UnknownOutcome).with_cause(cause));
+            return Err(write::unknown(error));
         }
         if error.code() == Code::NotFound {
             return Err(error.with_cause("the upload was aborted or completed before"));
         }
-        write::condition_failed(&self.store, &self.key, total.crc32c, &self.options, error).await
+        write::condition_failed(&self.store, &self.full, self.nonce.as_deref(), &self.options, error).await
     }
 
     async fn remove(&self) -> Result<()> {
@@ -205,7 +211,7 @@ impl Upload for S3Upload {
     }
 
     async fn complete(&self, parts: u32, total: UploadTotal) -> Result<PutResult> {
-        self.store.run("put", &self.store.uri(&self.key), self.publish(parts, total)).await
+        self.store.run_once("put", &self.store.uri(&self.key), self.publish(parts, total)).await
     }
 
     async fn abort(&self) -> Result<()> {

@@ -7,6 +7,12 @@ use crate::base::checksum::{Crc32c, crc32c_base64, crc32c_base64_value, format_c
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumAlgorithm;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// Metadata of a conditional write that tells its object from one of equal bytes by somebody else.
+/// Never shown; users' names cannot have a dash.
+const META_WRITE: &str = "s3dlio-write";
 
 pub(super) async fn put(store: &S3Store, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
     check_put(store, options)?;
@@ -19,9 +25,10 @@ pub(super) async fn put(store: &S3Store, key: &str, data: Bytes, options: &PutOp
         .with_hint("larger objects go up in parts, as a writer does it"));
     }
     let crc = Crc32c::of(&data);
+    let nonce = new_nonce(options);
     let mut conflicts = 0;
     loop {
-        let failure = match send(store, &full, data.clone(), crc, options).await? {
+        let failure = match send(store, &full, data.clone(), crc, options, nonce.as_deref()).await? {
             Ok(output) => {
                 check_returned(crc, output.checksum_crc32_c())?;
                 return Ok(PutResult { etag: output.e_tag, version: output.version_id });
@@ -36,7 +43,7 @@ pub(super) async fn put(store: &S3Store, key: &str, data: Bytes, options: &PutOp
             tokio::time::sleep(store.settings().backoff(conflicts)).await;
             continue;
         }
-        return condition_failed(store, key, crc, options, error).await;
+        return condition_failed(store, &full, nonce.as_deref(), options, error).await;
     }
 }
 
@@ -45,12 +52,19 @@ type Put = std::result::Result<
     super::error::Failure<aws_sdk_s3::operation::put_object::PutObjectError>,
 >;
 
-async fn send(store: &S3Store, full: &str, data: Bytes, crc: Crc32c, options: &PutOptions) -> Result<Put> {
+async fn send(
+    store: &S3Store,
+    full: &str,
+    data: Bytes,
+    crc: Crc32c,
+    options: &PutOptions,
+    nonce: Option<&str>,
+) -> Result<Put> {
     let put = store.client().await?.put_object().bucket(store.bucket()).key(full);
     let (if_none_match, if_match) = condition_headers(&options.condition);
     let put = put
         .set_content_type(options.content_type.clone())
-        .set_metadata((!options.metadata.is_empty()).then(|| options.metadata.clone().into_iter().collect()))
+        .set_metadata(metadata(options, nonce))
         .set_if_none_match(if_none_match)
         .set_if_match(if_match)
         .content_length(data.len() as i64)
@@ -93,37 +107,87 @@ pub(super) fn check_returned(crc: Crc32c, returned: Option<&str>) -> Result<()> 
     }
 }
 
-/// The error of a conditional write in the words of the trait. Where the request went out more
-/// than once, the first may have taken effect without its answer coming back: then the object is
-/// compared with what was sent.
+/// What a conditional write marks its object with; the others need no mark.
+pub(super) fn new_nonce(options: &PutOptions) -> Option<String> {
+    if options.condition == PutCondition::Always {
+        return None;
+    }
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id()); // a forked child has the same random state
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    hasher.write_u128(now.as_nanos());
+    Some(format!("{:016x}", hasher.finish()))
+}
+
+/// The user's metadata and the mark.
+pub(super) fn metadata(options: &PutOptions, nonce: Option<&str>) -> Option<HashMap<String, String>> {
+    let mut all: HashMap<_, _> = options.metadata.clone().into_iter().collect();
+    all.extend(nonce.map(|nonce| (META_WRITE.to_owned(), nonce.to_owned())));
+    (!all.is_empty()).then_some(all)
+}
+
+/// Stored metadata without the mark.
+pub(super) fn visible<T: FromIterator<(String, String)>>(stored: Option<HashMap<String, String>>) -> T {
+    stored.unwrap_or_default().into_iter().filter(|(name, _)| name != META_WRITE).collect()
+}
+
+/// Whether a write that failed like this may have taken effect.
+pub(super) fn lost(error: &Error) -> bool {
+    matches!(error.code(), Code::Timeout | Code::Connection | Code::Protocol)
+        || matches!(error.http_status(), Some(500 | 502 | 504))
+}
+
+/// The error of a write of which nobody knows whether it took effect.
+pub(super) fn unknown(error: Error) -> Error {
+    error
+        .with_code(Code::UnknownOutcome)
+        .with_retryable(false)
+        .with_cause("no usable answer came; whether the write took effect is unknown")
+        .with_hint("read the object before writing again")
+}
+
+/// The error of a conditional write in the words of the trait. A refusal that follows another attempt
+/// may be due to that one's success, and no answer says nothing: then the object's mark tells.
 pub(super) async fn condition_failed(
     store: &S3Store,
-    key: &str,
-    crc: Crc32c,
+    full: &str,
+    nonce: Option<&str>,
     options: &PutOptions,
     error: Error,
 ) -> Result<PutResult> {
-    let refused = error.http_status() == Some(412);
-    match &options.condition {
+    let Some(nonce) = nonce else { return Err(error) };
+    // S3 answers 404 where there is nothing that could match.
+    let if_match = matches!(options.condition, PutCondition::IfMatch(_));
+    let refused = error.http_status() == Some(412) || if_match && error.code() == Code::NotFound;
+    if refused && watch::attempts() > 1 || !refused && lost(&error) {
+        match own_write(store, full, nonce).await {
+            Ok(Some(done)) => return Ok(done),
+            Ok(None) if refused => {} // it is somebody else's, or nothing is there
+            _ => return Err(unknown(error)),
+        }
+    }
+    Err(match &options.condition {
         PutCondition::CreateOnly if refused => {
-            if watch::attempts() > 1
-                && let Some(result) = stored_already(store, key, crc).await
-            {
-                return Ok(result);
-            }
-            Err(error.with_code(Code::AlreadyExists).with_cause("there is an object of this key already"))
+            error.with_code(Code::AlreadyExists).with_cause("there is an object of this key already")
         }
-        // S3 answers 404 where there is nothing that could match.
-        PutCondition::IfMatch(etag) if refused || error.code() == Code::NotFound => {
-            if watch::attempts() > 1
-                && let Some(result) = stored_already(store, key, crc).await
-            {
-                return Ok(result);
-            }
-            let error = error.with_cause(format!("an object with ETag {etag} was expected"));
-            Err(error.with_code(Code::PreconditionFailed))
+        PutCondition::IfMatch(etag) if refused => error
+            .with_code(Code::PreconditionFailed)
+            .with_cause(format!("an object with ETag {etag} was expected")),
+        _ => error,
+    })
+}
+
+/// The object, if it is what the write with this mark stored.
+pub(super) async fn own_write(store: &S3Store, full: &str, nonce: &str) -> Result<Option<PutResult>> {
+    match read::head(store, full, None).await? {
+        Ok(head) => {
+            let own = head.metadata().and_then(|all| all.get(META_WRITE)).is_some_and(|mark| mark == nonce);
+            Ok(own.then_some(PutResult { etag: head.e_tag, version: head.version_id }))
         }
-        _ => Err(error),
+        Err(failure) => match store.failed(failure) {
+            error if error.code() == Code::NotFound => Ok(None),
+            error => Err(error),
+        },
     }
 }
 
