@@ -73,7 +73,7 @@ exports() {
 build() { # build NAME FLAGS...
     local name=$1
     shift
-    $cc -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -Wno-format-truncation -pthread -I"$root/include" "$here/$name.c" \
+    $cc -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -Wno-unknown-warning-option -Wno-format-truncation -pthread -I"$root/include" "$here/$name.c" \
         -o "$out/$name" "$@"
 }
 
