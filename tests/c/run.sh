@@ -144,10 +144,13 @@ valgrind)
     ;;
 asan)
     export S3DLIO_TEST_SLOW=1
+    # Not fork: clang 14's runtime does not hold its own allocator's locks over a fork.
+    programs=$(echo " $programs " | sed 's/ fork / /')
     asan
     all=$programs
     for programs in $all; do
-        case $programs in fork | bad_input) leaks=0 ;; *) leaks=1 ;; esac
+        # Programs with children that panic, or that exit in the middle of things, leave memory behind.
+        case $programs in panic | exit | bad_input) leaks=0 ;; *) leaks=1 ;; esac
         ASAN_OPTIONS=detect_leaks=$leaks:abort_on_error=0 run timeout 900
     done
     ;;
