@@ -22,24 +22,25 @@ fn s5_a_full_disk_is_an_error_with_errno_and_leaves_nothing() {
         assert_eq!(names_below(dir.path()), ["kept"]);
         assert_eq!(get(&store, "kept").unwrap(), [1; 1000]);
 
-        let upload = wait(store.create_upload("k", &PutOptions::default())).unwrap();
         let half = Bytes::from(vec![3u8; 512 << 10]);
         let crc32c = Crc32c::of(&half);
         let part = |number: u32| Part { number, offset: u64::from(number) << 19, data: half.clone(), crc32c };
-        wait(upload.put_part(part(0))).unwrap();
+        // Space comes back as soon as the descriptors in the background are closed.
+        let half_full = || {
+            let upload = wait(store.create_upload("k", &PutOptions::default()))?;
+            wait(upload.put_part(part(0))).map(|()| upload)
+        };
+        let upload = eventually(half_full);
         assert_code(wait(upload.put_part(part(1))), Code::NoSpace);
         let total = UploadTotal { crc32c: crc32c.combine(crc32c) };
         assert_code(wait(upload.complete(2, total)), Code::InvalidState);
         wait(upload.abort()).unwrap();
-        // Everything is free again, as soon as the descriptors in the background are closed.
+        // Everything is free again.
         eventually(|| put(&store, "k", &big[..900 << 10]));
         assert_eq!(names_below(dir.path()), ["k", "kept"]);
         wait(store.delete("k")).unwrap();
         // An upload that is dropped frees its space in the background.
-        let upload = eventually(|| {
-            let upload = wait(store.create_upload("k", &PutOptions::default()))?;
-            wait(upload.put_part(part(0))).map(|()| upload)
-        });
+        let upload = eventually(half_full);
         drop(upload);
         eventually(|| put(&store, "k", &big[..900 << 10]));
     }
