@@ -1222,7 +1222,8 @@ int32_t s3dlio_writer_commit(s3dlio_writer *writer, size_t length, s3dlio_error 
 
 /**
  * Stores what is left and publishes the object. `stats` may be NULL. After a failure nothing is
- * published, unless the code is UNKNOWN_OUTCOME. The handle still has to be freed.
+ * published, unless the code is UNKNOWN_OUTCOME, or TIMEOUT, CONNECTION or UNAVAILABLE from a cloud
+ * store, whose last answer may have been lost: then look. The handle still has to be freed.
  * Errors: ALREADY_EXISTS, PRECONDITION_FAILED, UNKNOWN_OUTCOME, INVALID_STATE (finished or aborted
  * before).
  * Since: 0.1
