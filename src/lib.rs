@@ -6,6 +6,7 @@
 //! ffi            one file per C handle: parse arguments, call the core, convert the result
 //!   transfer/    ranged get, writer, reader, codec, validation
 //!     store/     trait ObjectStore and its five backends
+//!       net/     the HTTP/1.1 data plane: connections, TLS, heads, bodies into memory
 //!       base/    URIs, keys, checksums, memory: no I/O
 //! error, options, runtime, trace: for all
 //! ```
@@ -17,6 +18,8 @@
 pub mod api;
 pub mod base;
 pub mod error;
+#[doc(hidden)]
+pub mod net;
 pub mod options;
 pub mod runtime;
 pub mod store;
