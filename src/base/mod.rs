@@ -2,6 +2,7 @@
 
 pub mod buffer;
 pub mod checksum;
+pub mod date;
 pub mod key;
 pub mod secret;
 pub mod sync;
