@@ -3,3 +3,4 @@
 //! content-length and chunked answers, keep-alive; no redirects, no `Expect`, no HTTP/2.
 
 pub mod auth;
+pub mod retry;

@@ -194,9 +194,9 @@ impl Scratch {
         self.text.push(b'\n');
         self.parts.clear();
         self.spans.clear();
-        self.header("host", request.host.as_bytes());
+        self.line("host", request.host.as_bytes());
         for (name, value) in own {
-            self.header(name, value);
+            self.line(name, value);
         }
         for (name, value) in request.headers {
             if !NOT_SIGNED.iter().any(|unsigned| unsigned.eq_ignore_ascii_case(name)) {
@@ -238,23 +238,31 @@ impl Scratch {
     /// Notes `name:value`, the name in lower case, the value without spaces around it and with single
     /// ones inside.
     fn header(&mut self, name: &str, value: &[u8]) {
+        let value = value.trim_ascii();
+        if !value.windows(2).any(|pair| pair == b"  ") {
+            return self.line(name, value);
+        }
+        self.line(name, b"");
+        let mut before = 0;
+        for byte in value {
+            if (*byte, before) != (b' ', b' ') {
+                self.parts.push(*byte);
+            }
+            before = *byte;
+        }
+        if let Some(span) = self.spans.last_mut() {
+            span.end = self.parts.len();
+        }
+    }
+
+    /// The same of a value without such spaces.
+    fn line(&mut self, name: &str, value: &[u8]) {
         let start = self.parts.len();
         self.parts.extend_from_slice(name.as_bytes());
         self.parts[start..].make_ascii_lowercase();
         let middle = self.parts.len();
         self.parts.push(b':');
-        let value = value.trim_ascii();
-        if value.windows(2).any(|pair| pair == b"  ") {
-            let mut before = 0;
-            for byte in value {
-                if (*byte, before) != (b' ', b' ') {
-                    self.parts.push(*byte);
-                }
-                before = *byte;
-            }
-        } else {
-            self.parts.extend_from_slice(value);
-        }
+        self.parts.extend_from_slice(value);
         self.spans.push(Span { start, middle, end: self.parts.len() });
     }
 
