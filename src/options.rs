@@ -131,7 +131,7 @@ S3_ANONYMOUS = "s3.anonymous", Kind::Bool, "false", ["S3DLIO_S3_ANONYMOUS"],
 S3_CHECKSUM = "s3.checksum", Kind::Choice(&["crc32c", "required", "off"]), "crc32c", ["S3DLIO_S3_CHECKSUM"],
     "Send x-amz-checksum-crc32c with every upload, only where the service requires a checksum, or never.";
 S3_CONDITIONAL_PUT = "s3.conditional_put", Kind::Bool, "true", ["S3DLIO_S3_CONDITIONAL_PUT"],
-    "Whether the service honours If-None-Match and If-Match on writes; where it does not, conditional puts are refused instead of being silently unconditional.";
+    "Whether the service honours If-None-Match and If-Match on writes; where it does not, conditional puts are refused instead of being silently unconditional, and a rename deletes its source without If-Match.";
 S3_ENDPOINT = "s3.endpoint", Kind::Text, "", ["S3DLIO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
     "URL of an S3-compatible service, such as http://127.0.0.1:8333.";
 S3_PROFILE = "s3.profile", Kind::Text, "", ["S3DLIO_S3_PROFILE", "AWS_PROFILE"],

@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "s3/copies.rs"]
+mod copies;
 #[path = "s3/credentials.rs"]
 mod credentials;
 #[path = "s3/fake.rs"]

@@ -74,6 +74,100 @@ fn s2_a_lost_answer_to_a_create_is_resolved_by_the_object() {
     assert_eq!(create_with_lost_answer(false).unwrap_err().code(), Code::AlreadyExists);
 }
 
+/// An unconditional put without any answer; then the object is `there`.
+fn put_with_lost_answers(there: &'static [&'static str]) -> s3dlio::Result<s3dlio::store::PutResult> {
+    let fake = Fake::start(move |_, request| match request.starts_with("HEAD") {
+        true if there.is_empty() => Reply::Keep(b"HTTP/1.1 404 X\r\n\r\n".to_vec()),
+        true => Reply::Keep(
+            format!("HTTP/1.1 200 X\r\nContent-Length: 9\r\nETag: \"e\"\r\n{}\r\n\r\n", there.join("\r\n"))
+                .into_bytes(),
+        ),
+        false => Reply::Close(Vec::new()),
+    });
+    let options = PutOptions {
+        content_type: Some("text/x".into()),
+        metadata: [("a".into(), "1".into())].into(),
+        ..PutOptions::default()
+    };
+    let store = store_at(&fake, &[("net.max_attempts", "2")]);
+    let result = run(store.put("k", Bytes::from_static(b"123456789"), &options));
+    assert_eq!(fake.requests().iter().filter(|r| r.starts_with("PUT")).count(), 2, "tried again first");
+    result
+}
+
+#[test]
+fn s2_a_lost_answer_to_a_put_is_resolved_by_the_object_or_unknown() {
+    const CRC: &str = "x-amz-checksum-crc32c: 4waSgw==";
+    let made = put_with_lost_answers(&[CRC, "content-type: text/x", "x-amz-meta-a: 1"]).unwrap();
+    assert_eq!(made.etag.as_deref(), Some("\"e\""));
+    let others: [&[&str]; 5] = [
+        &[],
+        &["content-type: text/x", "x-amz-meta-a: 1"], // no checksum says which bytes
+        &["x-amz-checksum-crc32c: AAAAAA==", "content-type: text/x", "x-amz-meta-a: 1"],
+        &[CRC, "content-type: text/y", "x-amz-meta-a: 1"],
+        &[CRC, "content-type: text/x", "x-amz-meta-a: 2"],
+    ];
+    for there in others {
+        let error = put_with_lost_answers(there).unwrap_err();
+        assert_eq!(error.code(), Code::UnknownOutcome, "{there:?}: {error}");
+        assert!(error.retryable(), "the same put again does no harm: {error}");
+    }
+}
+
+#[test]
+fn s2_a_refusal_after_a_lost_answer_leaves_the_outcome_open() {
+    let fake = Fake::start(|number, request| match number {
+        0 => Reply::Close(Vec::new()),
+        _ if request.starts_with("HEAD") => Reply::Keep(b"HTTP/1.1 403 X\r\n\r\n".to_vec()),
+        _ => Reply::Keep(failure(403, "AccessDenied")),
+    });
+    let error = run(store_at(&fake, &[]).put("k", Bytes::from_static(b"x"), &PutOptions::default()));
+    let error = error.unwrap_err();
+    assert_eq!((error.code(), error.http_status()), (Code::UnknownOutcome, Some(403)), "{error}");
+}
+
+/// What was refused by the service, or never had a connection, is no write whose outcome is open.
+#[test]
+fn s2_a_write_that_cannot_have_arrived_fails_plainly() {
+    let busy = Fake::start(|_, _| Reply::Keep(failure(503, "SlowDown")));
+    let gateway = Fake::start(|_, _| Reply::Keep(http(503, &[], "")));
+    let broken = Fake::start(|_, _| Reply::Keep(failure(500, "InternalError")));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (refusing, nowhere) = (format!("http://{free}"), "http://no-such-host.invalid:9".to_owned());
+    let untrusted = Fake::start_tls(|_, _| Reply::Keep(http(200, &["ETag: \"e\""], "")));
+    for (endpoint, code) in [
+        (&busy.endpoint, Code::Unavailable),
+        (&gateway.endpoint, Code::UnknownOutcome),
+        (&broken.endpoint, Code::UnknownOutcome),
+        (&refusing, Code::Connection),
+        (&nowhere, Code::Dns),
+        (&untrusted.endpoint, Code::Tls),
+    ] {
+        let mut all = crate::support::s3_options(endpoint);
+        all.set("net.max_attempts", "2").unwrap();
+        let store = s3dlio::store::store_for_uri("s3://bucket", &all).unwrap();
+        for options in [PutOptions::default(), create_only()] {
+            for data in [&b"x"[..], b""] {
+                let error = run(store.put("k", Bytes::from_static(data), &options)).unwrap_err();
+                assert_eq!(error.code(), code, "{endpoint} {options:?} {data:?}: {error}");
+            }
+        }
+    }
+}
+
+/// The TLS handshake never ends: the deadline passes before anything of the request was sent.
+#[test]
+fn s2_a_deadline_before_anything_was_sent_is_a_timeout() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut all = crate::support::s3_options(&format!("https://{}", silent.local_addr().unwrap()));
+    all.set("net.operation_timeout_ms", "300").unwrap();
+    let store = s3dlio::store::store_for_uri("s3://bucket", &all).unwrap();
+    for options in [PutOptions::default(), create_only()] {
+        let error = run(store.put("k", Bytes::from_static(b"x"), &options)).unwrap_err();
+        assert_eq!(error.code(), Code::Timeout, "{error}");
+    }
+}
+
 #[test]
 fn s2_a_create_without_any_answer_has_an_unknown_outcome() {
     let closing = Fake::start(|_, _| Reply::Close(Vec::new()));

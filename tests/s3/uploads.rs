@@ -229,8 +229,9 @@ fn s2_lent_data_comes_back_from_a_server_that_does_not_read() {
         s3dlio::base::buffer::lend(&data, |bytes| run(store.put("k", bytes, &PutOptions::default())))
             .unwrap_err()
     };
-    assert_eq!(put(&deaf(b""), "net.progress_timeout_ms").code(), Code::Timeout);
-    assert_eq!(put(&deaf(b""), "net.operation_timeout_ms").code(), Code::Timeout);
+    // The server may have what it was sent.
+    assert_eq!(put(&deaf(b""), "net.progress_timeout_ms").code(), Code::UnknownOutcome);
+    assert_eq!(put(&deaf(b""), "net.operation_timeout_ms").code(), Code::UnknownOutcome);
     let refusal = b"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(put(&deaf(refusal), "net.progress_timeout_ms").code(), Code::PermissionDenied);
 }

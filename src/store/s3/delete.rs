@@ -1,6 +1,6 @@
 //! Deleting: one by one, or up to a thousand in one request.
 
-use super::{Code, Error, Result, S3Store};
+use super::{Code, Error, Result, S3Store, read};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use futures_util::stream::{self, StreamExt};
 use std::collections::HashMap;
@@ -18,6 +18,48 @@ pub(super) async fn one(store: &S3Store, key: &str) -> Result<()> {
         Err(error) if error.code() == Code::NotFound => Ok(()),
         other => other.map(drop),
     }
+}
+
+/// Deletes the source of a copy, only if it is still what was copied: else it is `Changed` and stays.
+/// A service without conditional deletes is asked before; a write between the two requests is lost.
+pub(super) async fn copied(store: &S3Store, key: &str, etag: Option<String>) -> Result<()> {
+    let full = store.full_key(key)?;
+    let Some(etag) = etag else {
+        return Err(Error::new(Code::Protocol, "the service names no ETag of the source, which stays")
+            .with_hint("the copy is there; delete the source if nobody writes it"));
+    };
+    match read::meta(store, &full).await? {
+        None => return Ok(()),
+        Some(meta) if meta.etag.as_ref() != Some(&etag) => return Err(replaced(&etag, meta.etag.as_deref())),
+        Some(_) => {}
+    }
+    if store.settings().conditional_put {
+        let delete = store.client().await?.delete_object().bucket(store.bucket()).key(&full);
+        match delete.if_match(&etag).send().await.map_err(|e| store.failed(e)) {
+            Ok(_) => return Ok(()),
+            Err(error) => match error.code() {
+                Code::NotFound => return Ok(()),
+                Code::PreconditionFailed => {
+                    // Some services say so of what is gone; then an earlier try deleted it.
+                    return match read::meta(store, &full).await? {
+                        None => Ok(()),
+                        Some(meta) => Err(replaced(&etag, meta.etag.as_deref())),
+                    };
+                }
+                Code::Unsupported | Code::InvalidArgument => {
+                    tracing::debug!(uri = %store.uri(key), %error, "the service has no conditional delete");
+                }
+                _ => return Err(error),
+            },
+        }
+    }
+    one(store, key).await
+}
+
+fn replaced(copied: &str, there: Option<&str>) -> Error {
+    let there = there.map_or(String::new(), |etag| format!("; its ETag is {etag}"));
+    let message = format!("the source was replaced after ETag {copied} was copied, and stays{there}");
+    Error::new(Code::Changed, message).with_hint("rename it again to move what is there now")
 }
 
 /// One outcome per key, in order.

@@ -27,6 +27,7 @@ pub use list::PendingUpload;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::{Instant, SystemTime};
+use watch::Seen;
 
 /// Limits of the protocol, in bytes and parts.
 const MIN_PART: u64 = 5 << 20;
@@ -86,6 +87,7 @@ impl S3Store {
     }
 
     /// Runs one logical operation: bounded, in time, its error complete. Not to be nested.
+    /// A deadline that passes while a write's outcome is open is `UnknownOutcome`.
     async fn run<T>(
         &self,
         operation: &'static str,
@@ -109,8 +111,12 @@ impl S3Store {
                 }),
             }
         };
-        let (result, attempts) = watch::counting(in_time).await;
+        let (result, Seen { attempts, outcome_open }) = watch::counting(in_time).await;
         result.map_err(|error| {
+            let error = match error.code() {
+                Code::Timeout if outcome_open => write::unknown(error),
+                _ => error,
+            };
             let dots = uri.path().split('/').any(|part| matches!(part, "." | ".."));
             let error = match error.code() {
                 Code::InvalidArgument if dots && error.http_status().is_some() => error
@@ -122,20 +128,11 @@ impl S3Store {
             if attempts > 0 { error.with_attempts(attempts, began.elapsed()) } else { error }
         })
     }
+}
 
-    /// As [`Self::run`] for what cannot be made again blindly: a deadline that passes after something
-    /// was sent leaves the outcome unknown.
-    async fn run_once<T>(
-        &self,
-        operation: &'static str,
-        uri: &Uri,
-        work: impl Future<Output = Result<T>> + Send,
-    ) -> Result<T> {
-        self.run(operation, uri, work).await.map_err(|error| {
-            let sent = error.details().iter().any(|(name, _)| *name == "attempts");
-            if error.code() == Code::Timeout && sent { write::unknown(error) } else { error }
-        })
-    }
+/// Of a call that does the same when it is made again: an unknown outcome is a reason to do so.
+fn repeatable(error: Error) -> Error {
+    if error.code() == Code::UnknownOutcome { error.with_retryable(true) } else { error }
 }
 
 /// The SDK's time as the standard library's.
@@ -167,12 +164,11 @@ impl ObjectStore for S3Store {
     }
 
     async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
-        let uri = self.uri(key);
-        let put = write::put(self, key, data, options);
-        match options.condition {
-            PutCondition::Always => self.run("put", &uri, put).await,
-            _ => self.run_once("put", &uri, put).await,
-        }
+        let done = self.run("put", &self.uri(key), write::put(self, key, data, options)).await;
+        done.map_err(|error| match options.condition {
+            PutCondition::Always => repeatable(error),
+            _ => error,
+        })
     }
 
     async fn create_upload(&self, key: &str, options: &PutOptions) -> Result<Arc<dyn Upload>> {
@@ -197,15 +193,17 @@ impl ObjectStore for S3Store {
     }
 
     async fn copy(&self, from: &str, to: &str) -> Result<PutResult> {
-        self.run("copy", &self.uri(from), copy::copy(self, from, to)).await
+        let copied = self.run("copy", &self.uri(from), copy::copy(self, from, to)).await;
+        copied.map(|copied| copied.result).map_err(repeatable)
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<()> {
         if from == to {
             return self.stat(from).await.map(drop);
         }
-        self.copy(from, to).await?;
-        self.delete(from).await
+        let source = self.uri(from);
+        let copied = self.run("rename", &source, copy::copy(self, from, to)).await?;
+        self.run("rename", &source, delete::copied(self, from, copied.source_etag)).await
     }
 
     async fn create_container(&self) -> Result<()> {

@@ -113,6 +113,17 @@ pub(super) async fn head(store: &S3Store, full: &str, if_match: Option<&str>) ->
     Ok(head.send().await)
 }
 
+/// One HEAD of a full key, without asking why it failed; `None` where there is no object.
+pub(super) async fn meta(store: &S3Store, full: &str) -> Result<Option<ObjectMeta>> {
+    match head(store, full, None).await? {
+        Ok(head) => from_head(full, head).map(Some),
+        Err(failure) => match store.failed(failure) {
+            error if error.code() == Code::NotFound => Ok(None),
+            error => Err(error),
+        },
+    }
+}
+
 fn from_head(key: &str, head: HeadObjectOutput) -> Result<ObjectMeta> {
     let size = head.content_length.and_then(|n| u64::try_from(n).ok());
     let whole = head.checksum_type != Some(ChecksumType::Composite);

@@ -4,7 +4,7 @@ use super::client::Checksum;
 use super::{
     Bytes, Code, Error, MAX_PARTS, Part, PutOptions, PutResult, Result, S3Store, Upload, UploadTotal,
 };
-use super::{async_trait, write};
+use super::{async_trait, watch, write};
 use crate::base::checksum::{Crc32c, crc32c_base64};
 use crate::base::sync::lock;
 use aws_sdk_s3::primitives::ByteStream;
@@ -151,6 +151,7 @@ impl S3Upload {
             let whole = crc32c_base64(total.crc32c.value());
             complete = complete.checksum_type(ChecksumType::FullObject).checksum_crc32_c(whole);
         }
+        watch::committing();
         match complete.send().await {
             Ok(output) => {
                 // A 200 may carry an error or nothing: only an ETag says that the object is there.
@@ -171,24 +172,15 @@ impl S3Upload {
 
     /// The upload is gone or the answer was lost: the object itself tells whether it is published.
     async fn publish_failed(&self, total: UploadTotal, error: Error) -> Result<PutResult> {
-        let gone = error.code() == Code::NotFound && super::watch::attempts() > 1;
-        let lost = write::lost(&error);
-        if gone || lost {
-            let stored = match &self.nonce {
-                Some(nonce) => write::own_write(&self.store, &self.full, nonce).await.ok().flatten(),
-                None => write::stored_already(&self.store, &self.key, total.crc32c).await,
-            };
-            if let Some(result) = stored {
-                return Ok(result);
+        // With If-Match a 404 may also say that there is no object, but then nothing was published either.
+        let error = match error.code() {
+            Code::NotFound if !write::lost(&error) => {
+                return Err(error.with_cause("the upload was aborted or completed before"));
             }
-        }
-        if lost {
-            return Err(write::unknown(error));
-        }
-        if error.code() == Code::NotFound {
-            return Err(error.with_cause("the upload was aborted or completed before"));
-        }
-        write::condition_failed(&self.store, &self.full, self.nonce.as_deref(), &self.options, error).await
+            _ => error,
+        };
+        let nonce = self.nonce.as_deref();
+        write::put_failed(&self.store, &self.full, nonce, &self.options, total.crc32c, error).await
     }
 
     async fn remove(&self) -> Result<()> {
@@ -211,7 +203,7 @@ impl Upload for S3Upload {
     }
 
     async fn complete(&self, parts: u32, total: UploadTotal) -> Result<PutResult> {
-        self.store.run_once("put", &self.store.uri(&self.key), self.publish(parts, total)).await
+        self.store.run("put", &self.store.uri(&self.key), self.publish(parts, total)).await
     }
 
     async fn abort(&self) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Watches every HTTP attempt from between the SDK and its connector: counts them, gives up one on
-//! which no byte moved for the progress timeout (a slow but moving one never is), and takes the body
-//! back when the operation ends, so that no connection keeps lent memory.
+//! which no byte moved for the progress timeout (a slow but moving one never is), takes the body
+//! back when the operation ends, so that no connection keeps lent memory, and knows of a write
+//! whether it may have taken effect although no answer says so.
 
 use crate::base::sync::lock;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -9,7 +10,7 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use aws_smithy_types::body::SdkBody;
@@ -19,7 +20,7 @@ use http_body::{Body, Frame, SizeHint};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -37,6 +38,9 @@ tokio::task_local! {
 #[derive(Default)]
 struct Operation {
     attempts: Cell<u32>,
+    /// Whether the attempts from now on may publish something: [`committing`].
+    committing: Cell<bool>,
+    commits: RefCell<Vec<Arc<Commit>>>,
     bodies: RefCell<Vec<Arc<Mutex<Option<Outgoing>>>>>,
 }
 
@@ -49,19 +53,75 @@ impl Drop for Operation {
     }
 }
 
-/// Runs `future` as one operation and says how many HTTP attempts it made. Afterwards, and when it
-/// is dropped, no request body of it is referred to any more.
-pub(super) async fn counting<F: Future>(future: F) -> (F::Output, u32) {
+/// One attempt to publish something.
+#[derive(Default)]
+struct Commit {
+    /// The service may have it.
+    sent: AtomicBool,
+    /// An answer says what became of it.
+    answered: AtomicBool,
+}
+
+/// What [`counting`] saw.
+pub(super) struct Seen {
+    pub(super) attempts: u32,
+    /// As [`outcome_open`] at the end.
+    pub(super) outcome_open: bool,
+}
+
+/// Runs `future` as one operation and says what it sent. Afterwards, and when it is dropped, no
+/// request body of it is referred to any more.
+pub(super) async fn counting<F: Future>(future: F) -> (F::Output, Seen) {
     let counted = async {
         let output = future.await;
-        (output, attempts())
+        let attempts = OPERATION.try_with(|operation| operation.attempts.get()).unwrap_or(0);
+        (output, Seen { attempts, outcome_open: outcome_open() })
     };
     OPERATION.scope(Operation::default(), counted).await
 }
 
-/// How many HTTP attempts the surrounding [`counting`] has seen so far.
-pub(super) fn attempts() -> u32 {
-    OPERATION.try_with(|operation| operation.attempts.get()).unwrap_or(0)
+/// Adds attempts that a task made for the surrounding operation.
+pub(super) fn add_attempts(attempts: u32) {
+    let _ = OPERATION.try_with(|operation| operation.attempts.set(operation.attempts.get() + attempts));
+}
+
+/// From here on, a PUT or POST of the surrounding operation takes effect once the service has it.
+pub(super) fn committing() {
+    let _ = OPERATION.try_with(|operation| operation.committing.set(true)); // none outside of `counting`
+}
+
+/// Whether [`committing`] was called in the surrounding operation.
+pub(super) fn is_committing() -> bool {
+    OPERATION.try_with(|operation| operation.committing.get()).unwrap_or(false)
+}
+
+/// Whether an attempt since [`committing`] may have reached the service, and no answer says what
+/// became of it. An attempt that never had a connection, and one that was refused, leave nothing open.
+pub(super) fn outcome_open() -> bool {
+    let open = |commit: &Arc<Commit>| {
+        commit.sent.load(Ordering::Acquire) && !commit.answered.load(Ordering::Acquire)
+    };
+    OPERATION.try_with(|operation| operation.commits.borrow().iter().any(open)).unwrap_or(false)
+}
+
+/// Whether the answer tells what became of the request. Servers fail half-way, and gateways lose
+/// their server's answer; a 503 is a refusal only where the service itself says so.
+fn is_definite(response: &HttpResponse) -> bool {
+    match response.status().as_u16() {
+        408 => false,
+        503 => {
+            let headers = response.headers();
+            headers.contains_key("x-amz-request-id") || headers.contains_key("x-amzn-requestid")
+        }
+        501 | 505 => true,
+        status => status < 500,
+    }
+}
+
+/// Whether there was no connection that the request could have gone out on.
+fn never_connected(error: &ConnectorError) -> bool {
+    let chain = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |e| e.source());
+    chain.into_iter().any(|link| link.to_string() == "client error (Connect)")
 }
 
 /// The failure of an attempt on which nothing moved.
@@ -115,18 +175,28 @@ struct WatchedConnector {
 impl HttpConnector for WatchedConnector {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let clock = Clock::start();
+        let changes = matches!(request.method(), "PUT" | "POST");
+        let commit = (changes && is_committing()).then(Arc::<Commit>::default);
         let body = request.take_body();
         // An empty body stays as it is: a wrapped one would be announced.
         let outgoing = match body.content_length() {
             Some(0) => {
                 *request.body_mut() = body;
+                if let Some(commit) = &commit {
+                    commit.sent.store(true, Ordering::Release); // nothing shows when it goes out
+                }
                 None
             }
             _ => {
                 let size = Body::size_hint(&body);
                 let outgoing = Outgoing { inner: Box::pin(body), rest: Bytes::new() };
                 let outgoing = Arc::new(Mutex::new(Some(outgoing)));
-                let sent = SentBody { outgoing: outgoing.clone(), left: size.exact(), clock: clock.clone() };
+                let sent = SentBody {
+                    outgoing: outgoing.clone(),
+                    left: size.exact(),
+                    clock: clock.clone(),
+                    commit: commit.clone(),
+                };
                 *request.body_mut() = SdkBody::from_body_1_x(sent);
                 Some(outgoing)
             }
@@ -134,6 +204,7 @@ impl HttpConnector for WatchedConnector {
         let _ = OPERATION.try_with(|operation| {
             operation.attempts.set(operation.attempts.get() + 1);
             operation.bodies.borrow_mut().extend(outgoing);
+            operation.commits.borrow_mut().extend(commit.clone());
         }); // none outside of `counting`
         let answer = self.inner.call(request);
         let limit = self.limit;
@@ -144,6 +215,17 @@ impl HttpConnector for WatchedConnector {
                 tokio::select! {
                     biased;
                     response = &mut answer => {
+                        if let Some(commit) = &commit {
+                            match &response {
+                                Ok(response) if is_definite(response) => {
+                                    commit.answered.store(true, Ordering::Release);
+                                }
+                                Err(error) if never_connected(error) => {
+                                    commit.sent.store(false, Ordering::Release);
+                                }
+                                _ => {}
+                            }
+                        }
                         let watch = move |body| SdkBody::from_body_1_x(ReceivedBody {
                             inner: Box::pin(body),
                             limit,
@@ -197,6 +279,7 @@ struct SentBody {
     /// Bytes to come, where that is known.
     left: Option<u64>,
     clock: Arc<Clock>,
+    commit: Option<Arc<Commit>>,
 }
 
 impl Body for SentBody {
@@ -208,6 +291,9 @@ impl Body for SentBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.clock.touch();
+        if let Some(commit) = &self.commit {
+            commit.sent.store(true, Ordering::Release); // a connection asks for it behind the head
+        }
         let outgoing = self.outgoing.clone();
         let mut outgoing = lock(&outgoing);
         let Some(body) = outgoing.as_mut() else {

@@ -27,6 +27,7 @@ pub(super) async fn put(store: &S3Store, key: &str, data: Bytes, options: &PutOp
     let crc = Crc32c::of(&data);
     let nonce = new_nonce(options);
     let mut conflicts = 0;
+    watch::committing();
     loop {
         let failure = match send(store, &full, data.clone(), crc, options, nonce.as_deref()).await? {
             Ok(output) => {
@@ -43,7 +44,7 @@ pub(super) async fn put(store: &S3Store, key: &str, data: Bytes, options: &PutOp
             tokio::time::sleep(store.settings().backoff(conflicts)).await;
             continue;
         }
-        return condition_failed(store, &full, nonce.as_deref(), options, error).await;
+        return put_failed(store, &full, nonce.as_deref(), options, crc, error).await;
     }
 }
 
@@ -131,10 +132,11 @@ pub(super) fn visible<T: FromIterator<(String, String)>>(stored: Option<HashMap<
     stored.unwrap_or_default().into_iter().filter(|(name, _)| name != META_WRITE).collect()
 }
 
-/// Whether a write that failed like this may have taken effect.
+/// Whether a write that ended in this error may have taken effect: an attempt got no answer that
+/// tells, or the last answer of success cannot be used.
 pub(super) fn lost(error: &Error) -> bool {
-    matches!(error.code(), Code::Timeout | Code::Connection | Code::Protocol)
-        || matches!(error.http_status(), Some(500 | 502 | 504))
+    let unusable = matches!(error.code(), Code::Timeout | Code::Connection | Code::Protocol);
+    watch::outcome_open() || watch::is_committing() && unusable && error.http_status().is_some()
 }
 
 /// The error of a write of which nobody knows whether it took effect.
@@ -146,21 +148,28 @@ pub(super) fn unknown(error: Error) -> Error {
         .with_hint("read the object before writing again")
 }
 
-/// The error of a conditional write in the words of the trait. A refusal that follows another attempt
-/// may be due to that one's success, and no answer says nothing: then the object's mark tells.
-pub(super) async fn condition_failed(
+/// What a failed write means, in the words of the trait. A refusal that follows an attempt without an
+/// answer may be due to that one's success, and no answer says nothing: then the object tells, by the
+/// mark of a conditional write, or by being what an unconditional one would have made it.
+pub(super) async fn put_failed(
     store: &S3Store,
     full: &str,
     nonce: Option<&str>,
     options: &PutOptions,
+    crc: Crc32c,
     error: Error,
 ) -> Result<PutResult> {
-    let Some(nonce) = nonce else { return Err(error) };
     // S3 answers 404 where there is nothing that could match.
     let if_match = matches!(options.condition, PutCondition::IfMatch(_));
-    let refused = error.http_status() == Some(412) || if_match && error.code() == Code::NotFound;
-    if refused && watch::attempts() > 1 || !refused && lost(&error) {
-        match own_write(store, full, nonce).await {
+    let conditional = options.condition != PutCondition::Always;
+    let refused =
+        conditional && error.http_status() == Some(412) || if_match && error.code() == Code::NotFound;
+    if lost(&error) {
+        let stored = match nonce {
+            Some(nonce) => own_write(store, full, nonce).await,
+            None => stored_already(store, full, crc, options).await,
+        };
+        match stored {
             Ok(Some(done)) => return Ok(done),
             Ok(None) if refused => {} // it is somebody else's, or nothing is there
             _ => return Err(unknown(error)),
@@ -191,9 +200,18 @@ pub(super) async fn own_write(store: &S3Store, full: &str, nonce: &str) -> Resul
     }
 }
 
-/// The object, if it is there and has exactly these bytes by size and checksum.
-pub(super) async fn stored_already(store: &S3Store, key: &str, crc: Crc32c) -> Option<PutResult> {
-    let meta = read::stat(store, key, None).await.ok()?;
-    let same = meta.size == crc.covered() && meta.crc32c == Some(crc.value());
-    same.then_some(PutResult { etag: meta.etag, version: None })
+/// The object, if it is what an unconditional write of these bytes would leave, whoever made it:
+/// size, checksum, metadata and the content type that was asked for are the same.
+pub(super) async fn stored_already(
+    store: &S3Store,
+    full: &str,
+    crc: Crc32c,
+    options: &PutOptions,
+) -> Result<Option<PutResult>> {
+    let Some(meta) = read::meta(store, full).await? else { return Ok(None) };
+    let same = meta.size == crc.covered()
+        && meta.crc32c == Some(crc.value())
+        && meta.metadata == options.metadata
+        && (options.content_type.is_none() || meta.content_type == options.content_type);
+    Ok(same.then_some(PutResult { etag: meta.etag, version: None }))
 }
