@@ -6,7 +6,7 @@ mod faker;
 mod support;
 
 use bytes::Bytes;
-use faker::{Faker, Reply, answer};
+use faker::{Faker, Reply, Request, answer};
 use s3dlio::base::buffer::{lend, lend_mut};
 use s3dlio::base::checksum::{Crc32c, format_crc32c};
 use s3dlio::base::uri::Uri;
@@ -453,8 +453,8 @@ fn silence_ends_in_a_timeout() {
     assert_eq!(error.code(), Code::Timeout, "{error}");
     let options = [("net.operation_timeout_ms", "100")];
     let error = put(&fake(&faker, &options), "k", b"x", &PutOptions::default()).unwrap_err();
-    assert_eq!(error.code(), Code::Timeout, "{error}");
-    assert!(error.to_string().contains("deadline"), "{error}");
+    assert_eq!(error.code(), Code::UnknownOutcome, "the service may have it: {error}");
+    assert!(error.to_string().contains("deadline") && error.retryable(), "{error}");
 }
 
 /// The service takes the connection and reads nothing: the caller's memory comes back all the same.
@@ -466,7 +466,8 @@ fn w1_lent_memory_comes_back_from_a_stuck_upload() {
     let store = fake(&faker, &[("net.progress_timeout_ms", "200"), ("net.max_attempts", "1")]);
     let data = vec![7; 64 << 20];
     let error = lend(&data, |bytes| wait(store.put("k", bytes, &PutOptions::default()))).unwrap_err();
-    assert_eq!(error.code(), Code::Timeout, "{error}");
+    assert_eq!(error.code(), Code::UnknownOutcome, "{error}");
+    assert!(error.to_string().contains("no byte moved"), "{error}");
 }
 
 /// A refusal that comes before the body was read is reported, not the lost connection.
@@ -529,9 +530,135 @@ fn a_conditional_write_whose_answer_was_lost_is_resolved() {
     let faker = Faker::start(|_, _, _| Reply::Raw(Vec::new()));
     let options = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
     let error = put(&fake(&faker, &[]), "k", b"x", &options).unwrap_err();
-    assert_eq!(error.code(), Code::UnknownOutcome, "{error}");
-    let error = put(&fake(&faker, &[]), "k", b"x", &PutOptions::default()).unwrap_err();
-    assert_eq!(error.code(), Code::Connection, "an unconditional one can be made again: {error}");
+    assert_eq!((error.code(), error.retryable()), (Code::UnknownOutcome, false), "{error}");
+}
+
+/// A service that loses every answer to what `is_commit` names; then the object has the mark that
+/// `mark` makes of ours.
+fn losing(is_commit: fn(&Request) -> bool, mark: fn(&str) -> Option<String>) -> Faker {
+    Faker::start(move |_, request, before| match request.method.as_str() {
+        "PUT" if is_commit(request) => Reply::Raw(Vec::new()),
+        "PUT" => answer("201 Created", &[("ETag", ETAG)], b""),
+        "HEAD" => {
+            let ours = before.iter().find_map(|r| r.header("x-ms-meta-s3dlio_write")).unwrap();
+            match mark(ours) {
+                Some(mark) => answer("200 OK", &[("ETag", ETAG), ("x-ms-meta-s3dlio_write", &mark)], b""),
+                None => answer("404 Not Found", &[("x-ms-error-code", "BlobNotFound")], b""),
+            }
+        }
+        _ => answer("500 Broken", &[], b""),
+    })
+}
+
+#[test]
+fn s2_an_unconditional_write_whose_answers_were_lost_is_resolved_or_unknown() {
+    let put_with = |mark| {
+        let faker = losing(|_| true, mark);
+        let result = put(&fake(&faker, &[]), "k", b"x", &PutOptions::default());
+        assert_eq!(faker.requests().iter().filter(|r| r.method == "PUT").count(), 3, "tried again first");
+        result
+    };
+    assert_eq!(put_with(|ours| Some(ours.to_owned())).unwrap().etag.as_deref(), Some(ETAG));
+    for mark in [|_: &str| None, |_: &str| Some("somebody else's".to_owned())] {
+        let error = put_with(mark).unwrap_err();
+        assert_eq!((error.code(), error.retryable()), (Code::UnknownOutcome, true), "{error}");
+        assert!(error.to_string().contains("connection"), "the cause stays: {error}");
+    }
+}
+
+#[test]
+fn w3_a_block_list_whose_answers_were_lost_is_resolved_or_unknown() {
+    let commit_with = |mark| {
+        let faker = losing(|request| request.target.contains("comp=blocklist"), mark);
+        let upload = wait(fake(&faker, &[]).create_upload("k", &PutOptions::default())).unwrap();
+        wait(upload.put_part(part(0, b"x"))).unwrap();
+        wait(upload.complete(1, total(b"x")))
+    };
+    assert_eq!(commit_with(|ours| Some(ours.to_owned())).unwrap().etag.as_deref(), Some(ETAG));
+    let error = commit_with(|_| None).unwrap_err();
+    assert_eq!((error.code(), error.retryable()), (Code::UnknownOutcome, false), "{error}");
+}
+
+/// What was refused by the service, or never had a connection, is no write whose outcome is open.
+#[test]
+fn s2_a_write_that_cannot_have_arrived_fails_plainly() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // It takes connections and never answers a handshake.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let stuck = format!("https://{}/acct", silent.local_addr().unwrap());
+    let status = |status: &'static str, headers: &'static [(&'static str, &'static str)]| {
+        Faker::start(move |_, _, _| answer(status, headers, b"")).endpoint
+    };
+    for (endpoint, code) in [
+        (format!("http://{free}/acct"), Code::Connection),
+        ("http://no-such-host.invalid/acct".into(), Code::Dns),
+        (stuck, Code::Timeout),
+        (status("503 Busy", &[("x-ms-error-code", "ServerBusy")]), Code::Unavailable),
+        (status("503 Bad", &[]), Code::UnknownOutcome),
+        (status("500 Bad", &[("x-ms-error-code", "OperationTimedOut")]), Code::UnknownOutcome),
+    ] {
+        let faker = Faker { endpoint, seen: Default::default() };
+        let limits = [("net.max_attempts", "2"), ("net.operation_timeout_ms", "2000")];
+        let create_only = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
+        for options in [PutOptions::default(), create_only] {
+            let error = put(&fake(&faker, &limits), "k", b"x", &options).unwrap_err();
+            assert_eq!(error.code(), code, "{} {options:?}: {error}", faker.endpoint);
+        }
+    }
+}
+
+#[test]
+fn s2_a_copy_whose_answers_were_lost_is_resolved_or_unknown() {
+    let copy_with = |there: &'static [(&'static str, &'static str)]| {
+        let faker = Faker::start(move |n, request, _| match request.method.as_str() {
+            "HEAD" if n == 0 => answer("200 OK", &[("ETag", ETAG), ("x-ms-meta-s3dlio_write", "m")], b""),
+            "HEAD" => answer("200 OK", there, b""),
+            _ => Reply::Raw(Vec::new()),
+        });
+        wait(fake(&faker, &[]).copy("a", "b"))
+    };
+    const MARK: (&str, &str) = ("x-ms-meta-s3dlio_write", "m");
+    const DONE: (&str, &str) = ("x-ms-copy-status", "success");
+    assert_eq!(copy_with(&[("ETag", "\"0x2\""), MARK, DONE]).unwrap().etag.as_deref(), Some("\"0x2\""));
+    for there in [&[MARK][..], &[DONE], &[("x-ms-meta-s3dlio_write", "n"), DONE]] {
+        let error = copy_with(there).unwrap_err();
+        assert_eq!((error.code(), error.retryable()), (Code::UnknownOutcome, true), "{there:?}: {error}");
+    }
+}
+
+#[test]
+fn s2_a_deadline_during_a_copy_leaves_the_outcome_open() {
+    let silent_from = |first: usize| {
+        let faker = Faker::start(move |n, _, _| match n {
+            n if n >= first => Reply::Silence,
+            0 => answer("200 OK", &[("ETag", ETAG)], b""),
+            _ => answer("202 Accepted", &[("x-ms-copy-id", "i"), ("x-ms-copy-status", "pending")], b""),
+        });
+        wait(fake(&faker, &[("net.operation_timeout_ms", "500")]).copy("a", "b")).unwrap_err().code()
+    };
+    assert_eq!(silent_from(0), Code::Timeout, "the copy was not asked for yet");
+    assert_eq!(silent_from(1), Code::UnknownOutcome, "the copy's own answer");
+    assert_eq!(silent_from(2), Code::UnknownOutcome, "while it is pending");
+}
+
+#[test]
+fn s2_a_rename_never_deletes_what_was_not_copied() {
+    let rename = |status: &'static str, code: &'static str| {
+        let faker = Faker::start(move |_, request, _| match request.method.as_str() {
+            "DELETE" => answer(status, &[("x-ms-error-code", code)], b""),
+            "PUT" => answer("202 Accepted", &[("ETag", "\"0x2\""), ("x-ms-copy-status", "success")], b""),
+            _ => answer("200 OK", &[("ETag", ETAG)], b""),
+        });
+        let outcome = wait(fake(&faker, &[]).rename("a", "b"));
+        let delete = faker.requests().pop().unwrap();
+        assert_eq!((delete.method.as_str(), delete.header("if-match")), ("DELETE", Some(ETAG)));
+        outcome
+    };
+    rename("202 Accepted", "").unwrap();
+    rename("404 Not Found", "BlobNotFound").unwrap();
+    let error = rename("412 No", "ConditionNotMet").unwrap_err();
+    assert_eq!((error.code(), error.operation()), (Code::Changed, Some("rename")), "{error}");
+    assert!(error.uri().unwrap().ends_with("/a"), "{error}");
 }
 
 #[test]

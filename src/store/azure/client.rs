@@ -5,7 +5,7 @@ use super::failure::{self, Failure};
 use super::retry::Retry;
 use super::sign::{SasPolicy, SharedKeyPolicy};
 use super::token;
-use super::transport::HttpTransport;
+use super::transport::{self, HttpTransport};
 use crate::error::{Code, Error, Result};
 use crate::options::Resolved;
 use azure_core::http::headers::{HeaderName, Headers};
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The protocol version: blocks of 4000 MiB, encoded names in listings.
 const VERSION: &str = "2021-12-02";
@@ -39,6 +40,8 @@ pub(super) struct Call {
     url: Url,
     headers: Headers,
     body: Bytes,
+    /// Whether the service may have got it in the last try.
+    sent: Arc<AtomicBool>,
 }
 
 /// An answer of success.
@@ -81,7 +84,7 @@ impl Client {
         let url = resource_url(&self.endpoint, path, query)?;
         let mut headers = Headers::new();
         headers.insert("x-ms-version", VERSION);
-        Ok(Call { method, url, headers, body: Bytes::new() })
+        Ok(Call { method, url, headers, body: Bytes::new(), sent: Arc::default() })
     }
 
     /// Sends once. An answer that is no success is a failure.
@@ -93,7 +96,10 @@ impl Client {
         }
         request.set_body(call.body.clone());
         let options = PipelineStreamOptions { skip_checks: true, ..PipelineStreamOptions::default() };
-        let answer = self.pipeline.stream(&Context::new(), &mut request, Some(options)).await;
+        call.sent.store(false, Ordering::Release);
+        let context = Context::new();
+        let exchange = self.pipeline.stream(&context, &mut request, Some(options));
+        let answer = transport::SENT.scope(call.sent.clone(), exchange).await;
         drop(request);
         let answer: AsyncRawResponse = answer.map_err(|e| failure::from_azure(&e))?;
         let (status, headers, body) = answer.deconstruct();
@@ -142,6 +148,11 @@ impl Call {
     pub(super) fn body(mut self, body: Bytes) -> Call {
         self.body = body;
         self
+    }
+
+    /// Whether a try that failed like this may have taken effect.
+    pub(super) fn may_be_done(&self, failure: &Failure) -> bool {
+        failure.ambiguous && self.sent.load(Ordering::Acquire)
     }
 
     /// The whole URL, without a signature.

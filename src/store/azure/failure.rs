@@ -95,7 +95,14 @@ pub(super) fn from_answer(status: u16, headers: &Headers, body: &[u8]) -> Failur
     Failure {
         error,
         retry_after: retry_after(headers),
-        ambiguous: status >= 500 || status == 408,
+        // Servers fail half-way, and gateways lose their server's answer; a 503 is a refusal only where
+        // the service itself says so.
+        ambiguous: match status {
+            408 => true,
+            501 | 505 => false,
+            503 => service_code.is_none(),
+            status => status >= 500,
+        },
         service_code,
     }
 }
@@ -143,6 +150,20 @@ pub(super) fn from_azure(error: &azure_core::Error) -> Failure {
         _ => (Code::Internal, "the request could not be made"),
     };
     Error::new(code, what).with_source(error).into()
+}
+
+/// The error of a write of which nobody knows whether it took effect.
+pub(super) fn unknown(error: Error) -> Error {
+    error
+        .with_code(Code::UnknownOutcome)
+        .with_retryable(false)
+        .with_cause("no usable answer came; whether the write took effect is unknown")
+        .with_hint("read the object before writing again")
+}
+
+/// Of a call that does the same when it is made again: an unknown outcome is a reason to do so.
+pub(super) fn repeatable(error: Error) -> Error {
+    if error.code() == Code::UnknownOutcome { error.with_retryable(true) } else { error }
 }
 
 /// An exchange without an answer, as it travels through the SDK's pipeline.
@@ -250,6 +271,8 @@ mod tests {
         assert!(text.contains("ServerBusy: Too <busy>") && text.contains("id-7"), "{text}");
         assert!(!text.contains("RequestId:x"), "{text}");
         assert_eq!(failure.retry_after, Some(Duration::from_secs(3)));
-        assert!(failure.error.retryable() && failure.ambiguous);
+        assert!(failure.error.retryable() && !failure.ambiguous);
+        assert!(answer(503, &[], "").ambiguous, "of a gateway");
+        assert!(answer(500, &[("x-ms-error-code", "OperationTimedOut")], "").ambiguous);
     }
 }

@@ -3,13 +3,15 @@
 use super::Inner;
 use super::account::Credential;
 use super::client::header;
-use super::etag_of;
 use super::read::head_headers;
 use super::retry::Retry;
 use super::sign::append_sas;
+use super::write::headers_nonce;
+use super::{etag_of, failure};
 use crate::error::{Code, Error, Result};
 use crate::store::PutResult;
 use azure_core::http::Method;
+use azure_core::http::headers::Headers;
 use futures_util::{StreamExt as _, stream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +42,35 @@ pub(super) async fn delete_many(store: &Arc<Inner>, keys: &[String]) -> Vec<Resu
     stream::iter(deletes).buffered(DELETES_IN_FLIGHT).collect().await
 }
 
+/// Deletes the source of a copy, only if it is still what was copied: else it is `Changed` and stays.
+pub(super) async fn delete_copied(store: &Inner, key: &str, etag: Option<String>) -> Result<()> {
+    let Some(etag) = etag else {
+        return Err(Error::new(Code::Protocol, "the service names no ETag of the source, which stays")
+            .with_hint("the copy is there; delete the source if nobody writes it"));
+    };
+    let client = store.client()?;
+    let call = client.call(Method::Delete, &store.blob_path(key)?, &[])?;
+    let call = call.header("x-ms-delete-snapshots", "include").header("if-match", etag.as_str());
+    match client.fetch(&call, &mut Retry::new(&store.options)).await {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.error.code() == Code::NotFound => Ok(()),
+        Err(failure) if failure.is("ConditionNotMet") || failure.status() == Some(412) => Err(failure
+            .error
+            .with_code(Code::Changed)
+            .with_cause(format!("the source was replaced after ETag {etag} was copied, and stays"))
+            .with_hint("rename it again to move what is there now")),
+        Err(failure) => Err(failure.error),
+    }
+}
+
+/// A copy, and which version of the source it is of.
+pub(super) struct Copied {
+    pub(super) result: PutResult,
+    pub(super) source_etag: Option<String>,
+}
+
 /// Copies inside the account; content type and metadata, so also the checksum, come along.
-pub(super) async fn copy(store: &Inner, from: &str, to: &str) -> Result<PutResult> {
+pub(super) async fn copy(store: &Inner, from: &str, to: &str) -> Result<Copied> {
     let of_source = |e: Error| e.with_context("copy", store.root.join(from));
     let client = store.client()?;
     let source_path = store.blob_path(from).map_err(of_source)?;
@@ -56,15 +85,32 @@ pub(super) async fn copy(store: &Inner, from: &str, to: &str) -> Result<PutResul
     }
     let mut call =
         client.call(Method::Put, &target_path, &[])?.header("x-ms-copy-source", source_url.as_str());
-    if let Some(etag) = header(&source, "etag") {
-        call = call.header("x-ms-source-if-match", etag_of(etag));
+    let source_etag = header(&source, "etag").map(etag_of);
+    if let Some(etag) = &source_etag {
+        call = call.header("x-ms-source-if-match", etag.as_str());
     }
-    let (mut answer, _) =
-        client.fetch(&call, &mut retry.afresh()).await.map_err(|failure| match failure.status() {
-            Some(412) => of_source(failure.error.with_code(Code::Changed)),
-            Some(404) if failure.error.code() == Code::NotFound => of_source(failure.error),
-            _ => failure.error,
-        })?;
+    let mut retry = retry.afresh();
+    let mut unknown = false;
+    let mut answer = loop {
+        let failure = match retry.attempt(client.confirm_once(&call)).await {
+            Ok(answer) => break answer,
+            Err(failure) => failure,
+        };
+        unknown |= call.may_be_done(&failure);
+        let Err(last) = retry.again(failure).await else { continue };
+        if unknown {
+            // The mark of the write that made the source tells a copy of it from all else.
+            match head_headers(&client, &target_path, None, &mut retry.afresh()).await {
+                Ok(there) if is_copy(&source, &there) => break there,
+                _ => return Err(failure::unknown(last.error)),
+            }
+        }
+        return Err(match last.status() {
+            Some(412) => of_source(last.error.with_code(Code::Changed)),
+            Some(404) if last.error.code() == Code::NotFound => of_source(last.error),
+            _ => last.error,
+        });
+    };
     let id = header(&answer, "x-ms-copy-id").map(str::to_owned);
     let mut pause = Duration::from_millis(20);
     loop {
@@ -79,13 +125,21 @@ pub(super) async fn copy(store: &Inner, from: &str, to: &str) -> Result<PutResul
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_COPY_PAUSE);
-        answer = head_headers(&client, &target_path, None, &mut retry.afresh()).await.map_err(|f| f.error)?;
+        // The copy goes on, whether or not it can be watched.
+        let asked = head_headers(&client, &target_path, None, &mut retry.afresh()).await;
+        answer = asked.map_err(|failure| failure::unknown(failure.error))?;
         if header(&answer, "x-ms-copy-id") != id.as_deref() {
             return Err(Error::new(Code::Changed, "another write replaced the destination during the copy"));
         }
     }
     let version = header(&answer, "x-ms-version-id").map(str::to_owned);
-    Ok(PutResult { etag: header(&answer, "etag").map(etag_of), version })
+    Ok(Copied { result: PutResult { etag: header(&answer, "etag").map(etag_of), version }, source_etag })
+}
+
+/// Whether what is at the destination is, or becomes, a copy of the source.
+fn is_copy(source: &Headers, there: &Headers) -> bool {
+    let same_mark = headers_nonce(source).is_some() && headers_nonce(source) == headers_nonce(there);
+    same_mark && matches!(header(there, "x-ms-copy-status"), Some("success" | "pending"))
 }
 
 pub(super) async fn create_container(store: &Inner) -> Result<()> {

@@ -150,15 +150,17 @@ impl ObjectStore for AzureStore {
     }
 
     async fn copy(&self, from: &str, to: &str) -> Result<PutResult> {
-        manage::copy(&self.0, from, to).await.map_err(self.0.context("copy", to))
+        let copied = manage::copy(&self.0, from, to).await;
+        copied.map(|copied| copied.result).map_err(failure::repeatable).map_err(self.0.context("copy", to))
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<()> {
         if from == to {
             return self.stat(from).await.map(drop).map_err(self.0.context("rename", from));
         }
-        self.copy(from, to).await?;
-        self.delete(from).await
+        let copied = manage::copy(&self.0, from, to).await.map_err(self.0.context("rename", to))?;
+        let deleted = manage::delete_copied(&self.0, from, copied.source_etag).await;
+        deleted.map_err(self.0.context("rename", from))
     }
 
     async fn create_container(&self) -> Result<()> {

@@ -18,10 +18,17 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
+
+tokio::task_local! {
+    /// Set once the service may have the surrounding call's request. Only requests of the blob
+    /// service count, which have a version: those for tokens run inside of the same call.
+    pub(super) static SENT: Arc<AtomicBool>;
+}
 
 /// How much of a body is handed to the connection at a time; a copy, because the data is only lent.
 const CHUNK: usize = 128 << 10;
@@ -69,7 +76,11 @@ impl HttpTransport {
         let Body::Bytes(data) = request.body() else {
             return Err(Error::new(Code::Internal, "a streaming body reached the HTTP client").into());
         };
-        let upload = Upload::new(data.clone());
+        let version = HeaderName::from_static("x-ms-version");
+        let blob = request.headers().get_optional_str(&version).is_some();
+        let sent = SENT.try_with(Arc::clone).ok().filter(|_| blob).unwrap_or_default();
+        let upload = Upload::new(data.clone(), sent.clone());
+        sent.store(data.is_empty(), Ordering::Release); // nothing shows when a request without a body goes out
         if !data.is_empty() {
             let length = HeaderName::from_static("content-length");
             if request.headers().get_optional_str(&length).is_none() {
@@ -77,8 +88,11 @@ impl HttpTransport {
             }
             building = building.body(reqwest::Body::wrap_stream(upload.0.clone().stream()));
         }
-        let sent = unless_stalled(&upload.0, self.progress_timeout, building.send()).await?;
-        let response = sent.map_err(|e| failure::from_reqwest(e.without_url()))?;
+        let exchange = unless_stalled(&upload.0, self.progress_timeout, building.send()).await;
+        let lost = |lost: Lost| Lost { sent: lost.sent && sent.load(Ordering::Acquire), ..lost };
+        let exchange = exchange.map_err(lost)?;
+        let response = exchange.map_err(|e| lost(failure::from_reqwest(e.without_url())))?;
+        sent.store(true, Ordering::Release);
         drop(upload);
         let status = response.status().as_u16().into();
         let headers = headers(response.headers());
@@ -154,6 +168,8 @@ struct Upload(Arc<Progress>);
 
 struct Progress {
     state: Mutex<State>,
+    /// Set when a connection asks for the body, behind the head.
+    sent: Arc<AtomicBool>,
 }
 
 struct State {
@@ -162,8 +178,9 @@ struct State {
 }
 
 impl Upload {
-    fn new(data: Bytes) -> Upload {
-        Upload(Arc::new(Progress { state: Mutex::new(State { data: Some(data), last: Instant::now() }) }))
+    fn new(data: Bytes, sent: Arc<AtomicBool>) -> Upload {
+        let state = State { data: Some(data), last: Instant::now() };
+        Upload(Arc::new(Progress { state: Mutex::new(state), sent }))
     }
 }
 
@@ -181,6 +198,7 @@ impl Progress {
     fn next(&self) -> std::io::Result<Option<Bytes>> {
         let mut state = lock(&self.state);
         state.last = Instant::now();
+        self.sent.store(true, Ordering::Release);
         let Some(data) = &mut state.data else {
             return Err(std::io::Error::other("the request was given up"));
         };

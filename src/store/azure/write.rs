@@ -37,7 +37,12 @@ pub(super) async fn put(store: &Inner, key: &str, data: Bytes, options: &PutOpti
     let crc = Crc32c::of(&data);
     let call = client.call(Method::Put, &path, &[])?.header("x-ms-blob-type", "BlockBlob").body(data);
     let call = describe(call, options, crc, &nonce);
-    publish(&client, &path, &call, &options.condition, &nonce, &mut Retry::new(&store.options)).await
+    let mut retry = Retry::new(&store.options);
+    let done = publish(&client, &path, &call, &options.condition, &nonce, &mut retry).await;
+    done.map_err(|error| match options.condition {
+        PutCondition::Always => failure::repeatable(error),
+        _ => error,
+    })
 }
 
 /// As [`check_put_options`]; names that this backend uses itself are refused too.
@@ -69,7 +74,8 @@ fn describe(mut call: Call, options: &PutOptions, crc: Crc32c, nonce: &str) -> C
 }
 
 /// Sends a write until its outcome is known. A refusal that follows a try without an answer may be
-/// due to that try's success: then the object carries this write's nonce.
+/// due to that try's success: then the object carries this write's nonce. An object without it says
+/// nothing: the write may still be on its way.
 async fn publish(
     client: &Client,
     path: &str,
@@ -85,26 +91,21 @@ async fn publish(
             Err(failure) => failure,
         };
         let refused = failure.status().is_some_and(|status| matches!(status, 400 | 404 | 409 | 412));
-        if refused
-            && unknown
-            && let Some(done) = own_write(client, path, nonce, retry).await?
-        {
-            return Ok(done);
+        if refused && unknown {
+            match own_write(client, path, nonce, retry).await {
+                Ok(Some(done)) => return Ok(done),
+                Ok(None) => {}
+                Err(_) => return Err(failure::unknown(retry.finish(failure).error)),
+            }
         }
-        unknown = !refused && (unknown || failure.ambiguous);
+        unknown = !refused && (unknown || call.may_be_done(&failure));
         let Err(last) = retry.again(failure).await else { continue };
-        if !unknown || *condition == PutCondition::Always {
+        if !unknown {
             return Err(refusal(last, condition));
         }
         return match own_write(client, path, nonce, retry).await {
             Ok(Some(done)) => Ok(done),
-            Ok(None) => Err(last.error),
-            Err(_) => Err(last
-                .error
-                .with_code(Code::UnknownOutcome)
-                .with_retryable(false)
-                .with_cause("it is unknown whether the conditional write took effect")
-                .with_hint("read the object before writing again")),
+            _ => Err(failure::unknown(last.error)),
         };
     }
 }
@@ -142,7 +143,7 @@ async fn own_write(client: &Client, path: &str, nonce: &str, retry: &Retry) -> R
     }
 }
 
-fn headers_nonce(headers: &Headers) -> Option<&str> {
+pub(super) fn headers_nonce(headers: &Headers) -> Option<&str> {
     header(headers, "x-ms-meta-s3dlio_write")
 }
 
