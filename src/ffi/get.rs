@@ -58,6 +58,7 @@ pub struct s3dlio_check {
     pub error: *mut s3dlio_error,
 }
 
+const _: () = assert!(S3DLIO_TO_END == u64::MAX, "what `transfer` takes for the object's end");
 const _: () = assert!(size_of::<s3dlio_get_result>() == 24 && size_of::<s3dlio_check>() == 48);
 
 /// Reads a whole object.
@@ -96,20 +97,11 @@ pub unsafe extern "C" fn s3dlio_store_get_range(
     unsafe {
         guard::call("s3dlio_store_get_range", err, || {
             let (out, key) = (Out::new(data, "data")?, text(key, "key")?);
-            check_range(offset, length)?;
             let used = store_of(store)?;
             let buffer = block_on(transfer::get_range(&used.store, key, offset, length)).flatten()?;
             out.set_handle(BufferValue::new(buffer))
         })
     }
-}
-
-/// Refuses ranges whose end has no number.
-pub fn check_range(offset: u64, length: u64) -> Result<()> {
-    if length != S3DLIO_TO_END && offset.checked_add(length).is_none() {
-        return Err(Error::new(Code::Range, format!("{length} bytes from {offset} end past 2^64")));
-    }
-    Ok(())
 }
 
 /// Reads a whole object into `dst`, which has room for `capacity` bytes.
@@ -153,7 +145,6 @@ pub unsafe extern "C" fn s3dlio_store_get_range_into(
         guard::call("s3dlio_store_get_range_into", err, || {
             let (out, key) = (Out::new(bytes_read, "bytes_read")?, text(key, "key")?);
             let memory = memory(dst, length)?;
-            check_range(offset, length as u64)?;
             let used = store_of(store)?;
             let read = |window| block_on(transfer::get_range_into(&used.store, key, offset, window));
             out.set(lend_mut(memory, read).flatten()?.bytes);
@@ -176,7 +167,6 @@ pub unsafe fn read_ranges(
     let mut pieces = Vec::with_capacity(count);
     let mut places = Vec::with_capacity(count);
     for range in &*ranges {
-        check_range(range.offset, range.length as u64)?;
         // SAFETY: passed on; that no two overlap is checked below, before any is used.
         pieces.push(unsafe { memory(range.dst, range.length) }?);
         places.push((range.dst.addr(), range.length));
@@ -286,7 +276,6 @@ pub unsafe extern "C" fn s3dlio_store_validate(
     unsafe {
         guard::call("s3dlio_store_validate", err, || {
             let key = text(key, "key")?.to_owned();
-            check_range(offset, length)?;
             let expected = slice(crc32c, usize::from(!crc32c.is_null()), "crc32c")?.first().copied();
             let check = Check { key, offset, length, expected };
             block_on(transfer::validate(&store_of(store)?.store, &check)).flatten()
@@ -328,7 +317,6 @@ pub unsafe extern "C" fn s3dlio_store_validate_many(
 /// # Safety
 /// The check's key is NULL or valid.
 unsafe fn parse(check: &s3dlio_check) -> Result<Check> {
-    check_range(check.offset, check.length)?;
     let expected = match check.has_crc32c {
         0 => None,
         1 => Some(check.crc32c),

@@ -11,7 +11,7 @@
 //! CORRUPT and TRUNCATED (broken .zst), CHECKSUM_MISMATCH.
 
 use super::convert::*;
-use super::get::{check_range, read_ranges};
+use super::get::read_ranges;
 use super::guard;
 use super::handle::{self, Handle, exclusive};
 use super::info::Info;
@@ -138,7 +138,6 @@ pub unsafe extern "C" fn s3dlio_reader_read_at(
     unsafe {
         guard::call("s3dlio_reader_read_at", err, || {
             let (out, memory) = (Out::new(bytes_read, "bytes_read")?, memory(dst, length)?);
-            check_range(offset, length as u64)?;
             let used = handle::get(reader)?;
             out.set(lend_mut(memory, |window| block_on(used.reader.read_at(offset, window))).flatten()?);
             Ok(())

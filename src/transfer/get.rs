@@ -1,6 +1,6 @@
 //! Whole objects and ranges into memory (SPEC G1).
 
-use super::range::{Pin, RangePlan, read_once, read_pinned, read_range};
+use super::range::{Pin, RangePlan, check_range, read_once, read_pinned, read_range};
 use super::tasks::{run_all, try_run_all};
 use crate::base::buffer::{Buffer, BufferPool, Window};
 use crate::error::{Code, Error, Result};
@@ -22,6 +22,7 @@ pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Re
     let plan = RangePlan::new(store, store.options());
     let wanted = usize::try_from(length).unwrap_or(usize::MAX);
     let context = |e: Error| e.with_context("get", store.root().join(key));
+    check_range(offset, length).map_err(context)?;
     let first_len = match store.capabilities().blocking_io {
         // Asking for the size costs next to nothing there.
         true => range_len(offset, wanted, store.stat(key).await.map_err(context)?.size).map_err(context)?,

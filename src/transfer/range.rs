@@ -85,6 +85,14 @@ impl Pin {
     }
 }
 
+/// Refuses ranges whose end has no number; a length of `u64::MAX` means to the object's end.
+pub(super) fn check_range(offset: u64, length: u64) -> Result<()> {
+    if length != u64::MAX && offset.checked_add(length).is_none() {
+        return Err(Error::new(Code::Range, format!("{length} bytes from {offset} end past 2^64")));
+    }
+    Ok(())
+}
+
 /// One request for exactly `min(dst.len(), size - offset)` bytes. An empty `dst` asks for the facts.
 pub(super) async fn read_once(
     store: &Store,
@@ -147,6 +155,7 @@ pub(super) async fn read_range(
     plan: &RangePlan,
 ) -> Result<GetResult> {
     let wanted = dst.len();
+    check_range(offset, wanted as u64).map_err(|e| e.with_context("get", store.root().join(key)))?;
     let first_len = if plan.is_single(wanted as u64) { wanted } else { plan.range_size(wanted as u64) };
     let (first, rest) = dst.split_at(first_len);
     let first_len = first.len();

@@ -1,7 +1,7 @@
 //! Reading one object, by position or as a stream (SPEC G1, W4, I2).
 
 use super::codec::{self, Decompressor};
-use super::range::{Pin, RangePlan, read_pinned};
+use super::range::{Pin, RangePlan, check_range, read_pinned};
 use super::source::Source;
 use super::tasks::try_run_all;
 use crate::base::buffer::Window;
@@ -196,7 +196,9 @@ impl Reader {
                 .context(error)
                 .with_hint("read it sequentially, or set reader.decompress to false for the stored bytes"));
         }
-        let bytes = range_len(offset, dst.len(), self.pin.size).map_err(|e| self.context(e))?;
+        let bytes = check_range(offset, dst.len() as u64)
+            .and_then(|()| range_len(offset, dst.len(), self.pin.size))
+            .map_err(|e| self.context(e))?;
         Ok((dst.split_at(bytes).0, bytes))
     }
 

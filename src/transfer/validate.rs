@@ -1,7 +1,7 @@
 //! Comparing stored bytes with a checksum (SPEC I2).
 
 use super::get::pooled;
-use super::range::{Pin, RangePlan, read_once};
+use super::range::{Pin, RangePlan, check_range, read_once};
 use super::tasks::{run_all, try_run_all};
 use crate::base::checksum::{Crc32c, format_crc32c};
 use crate::error::{Code, Error, Result};
@@ -43,6 +43,7 @@ pub async fn validate_many(store: &Store, checks: &[Check]) -> Vec<Result<()>> {
 
 async fn validate_with(store: &Store, check: &Check, in_flight: usize) -> Result<()> {
     let context = |e: Error| e.with_context("validate", store.root().join(&check.key));
+    check_range(check.offset, check.length).map_err(context)?;
     let meta = store.stat(&check.key).await.map_err(context)?;
     let wanted = usize::try_from(check.length).unwrap_or(usize::MAX);
     let length = range_len(check.offset, wanted, meta.size).map_err(context)? as u64;

@@ -303,7 +303,9 @@ BACKEND_TEST(overflowing_range) {
     past([&] { store.get_range("ranged", UINT64_MAX, UINT64_MAX); });
     past([&] { store.validate("ranged", UINT64_MAX, UINT64_MAX, 0); });
     CHECK_EQ(store.get_range("ranged", 3, UINT64_MAX).text(), "3456789"sv);
-    const auto overflowing = [&](const std::function<void()>& call) { CHECK_THROWS(S3DLIO_ERR_RANGE, ({"2^64"}), call()); };
+    const auto overflowing = [&](const std::function<void()>& call) { 
+        CHECK_THROWS(S3DLIO_ERR_RANGE, ({on.uri + "/ranged", "2^64"}), call());
+    };
     overflowing([&] { store.get_range("ranged", UINT64_MAX - 1, 10); });
     overflowing([&] { store.get_range("ranged", 3, UINT64_MAX - 1); });
     overflowing([&] { store.get_range_into("ranged", UINT64_MAX, memory); });
