@@ -54,6 +54,9 @@ struct Decoder {
     /// Plain bytes that came out.
     produced: u64,
     ended: bool,
+    /// What is wrong with the stored bytes; until a restart. A zstd context that failed gives
+    /// anything when it is asked again, also the end.
+    broken: Option<Error>,
 }
 
 impl Reader {
@@ -71,7 +74,7 @@ impl Reader {
             let start = source.fill().await.map_err(|e| e.with_context("open", &uri))?;
             size = if start.len() as u64 == meta.size { codec::plain_size(start) } else { None };
             let decompressor = Decompressor::new().map_err(|e| e.with_context("open", &uri))?;
-            decoder = Some(Decoder { decompressor, produced: 0, ended: false });
+            decoder = Some(Decoder { decompressor, produced: 0, ended: false, broken: None });
         }
         let stream =
             Stream { source, decoder, position: 0, expected: None, crc: Some(Crc32c::new()), failure: None };
@@ -296,6 +299,9 @@ impl Stream {
 
     fn seek(&mut self, target: u64) {
         self.failure = None;
+        if let Some(decoder) = self.decoder.as_mut().filter(|decoder| decoder.broken.is_some()) {
+            decoder.produced = u64::MAX; // the next read starts again
+        }
         match target {
             0 => self.crc = Some(Crc32c::new()),
             target if target != self.position => self.crc = None,
@@ -308,6 +314,9 @@ impl Stream {
 impl Decoder {
     /// Decompresses into `out`: at least one byte, or none and `ended`.
     async fn read(&mut self, source: &mut Source, out: &mut [u8]) -> Result<usize> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
         loop {
             let input = source.fill().await?;
             let at_end = input.is_empty();
@@ -315,13 +324,17 @@ impl Decoder {
                 self.ended = true;
                 return Ok(0);
             }
-            let step = self.decompressor.step(input, out).map_err(|e| {
-                e.with_detail("offset", source.position()).with_cause(format!(
-                    "at or after byte {} of the stored object, {} of the plain bytes",
-                    source.position(),
-                    self.produced
-                ))
-            })?;
+            let step = match self.decompressor.step(input, out) {
+                Ok(step) => step,
+                Err(error) => {
+                    let at = source.position();
+                    let error = error.with_detail("offset", at).with_cause(format!(
+                        "at or after byte {at} of the stored object, {} of the plain bytes",
+                        self.produced
+                    ));
+                    return Err(self.broken.insert(error).clone());
+                }
+            };
             source.consume(step.taken);
             self.produced += step.given as u64;
             if step.taken > 0 {
@@ -336,7 +349,8 @@ impl Decoder {
                     source.position(),
                     self.produced
                 );
-                return Err(Error::new(Code::Truncated, message).with_detail("offset", source.position()));
+                let error = Error::new(Code::Truncated, message).with_detail("offset", source.position());
+                return Err(self.broken.insert(error).clone());
             }
         }
     }
@@ -346,6 +360,7 @@ impl Decoder {
         self.decompressor.restart()?;
         self.produced = 0;
         self.ended = false;
+        self.broken = None;
         Ok(())
     }
 }

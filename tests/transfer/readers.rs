@@ -316,6 +316,84 @@ fn w4_malformed_streams_are_corrupt() {
     }
 }
 
+/// After an error in the stored bytes a later read gives the same error: no bytes, and no end.
+#[test]
+fn w4_a_broken_stream_stays_broken_however_often_it_is_read() {
+    let data = [noise(200_000, 16), vec![3; 200_000], noise(200_000, 17)].concat();
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
+    std::io::Write::write_all(&mut encoder, &data).unwrap();
+    let stored = encoder.finish().unwrap();
+    let with = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bad = stored.clone();
+        change(&mut bad);
+        bad
+    };
+    let broken = [
+        ("cut", with(&|bad| bad.truncate(stored.len() / 2)), Code::Truncated),
+        ("cut in the checksum", with(&|bad| bad.truncate(stored.len() - 2)), Code::Truncated),
+        ("another checksum", with(&|bad| *bad.last_mut().unwrap() ^= 1), Code::Corrupt),
+        ("garbage behind", with(&|bad| bad.extend_from_slice(b"garbage and more of it")), Code::Corrupt),
+        ("a frame cut behind", with(&|bad| bad.extend_from_slice(&stored[..1000])), Code::Truncated),
+        ("the header", with(&|bad| bad[4] |= 0x08), Code::Corrupt),
+        ("a block", with(&|bad| bad[9..12].fill(0xff)), Code::Corrupt),
+    ];
+    for (name, bad, code) in broken {
+        let (store, _) = remote(&[]);
+        put_object(&store, "k.zst", &bad);
+        for step in [1000, 70_001, 1 << 20] {
+            let reader = open(&store, "k.zst");
+            for round in ["first", "after a seek"] {
+                let mut all = Vec::new();
+                let error = loop {
+                    match read_some(&reader, step) {
+                        Ok(some) => {
+                            assert!(
+                                !some.is_empty(),
+                                "{name} {step} {round}: an error was taken for the end"
+                            );
+                            all.extend(some);
+                        }
+                        Err(error) => break error,
+                    }
+                };
+                assert_eq!(error.code(), code, "{name} {step} {round}: {error}");
+                // Of a changed block only the checksum at the frame's end tells; all else comes out right.
+                assert!(name == "a block" || data.starts_with(&all), "{name} {step} {round}");
+                for again in 0..3 {
+                    let error = read_some(&reader, step).map(|some| some.len()).unwrap_err();
+                    assert_eq!(error.code(), code, "{name} {step} {round} {again}: {error}");
+                }
+                run(reader.seek(SeekFrom::Start(0))).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn g1_a_range_past_2_to_the_64_names_the_object() {
+    let (store, _) = remote(&[]);
+    put_object(&store, "k", b"0123456789");
+    let reader = open(&store, "k");
+    let whole = |offset, length| {
+        let check = s3dlio::transfer::Check { key: "k".into(), offset, length, expected: Some(0) };
+        run(s3dlio::transfer::validate(&store, &check)).unwrap_err()
+    };
+    for (operation, error) in [
+        ("get", run(s3dlio::transfer::get_range(&store, "k", 3, u64::MAX - 1)).unwrap_err()),
+        ("get", run(s3dlio::transfer::get_range_into(&store, "k", u64::MAX, window(1).0)).unwrap_err()),
+        ("get", run(s3dlio::transfer::get_ranges(&store, "k", vec![(u64::MAX, window(1).0)])).unwrap_err()),
+        ("read", run(reader.read_at(u64::MAX, window(1).0)).unwrap_err()),
+        ("read", run(reader.readv_at(vec![(u64::MAX, window(1).0)])).unwrap_err()),
+        ("validate", whole(3, u64::MAX - 1)),
+    ] {
+        assert_eq!((error.code(), error.operation()), (Code::Range, Some(operation)), "{error}");
+        assert!(error.to_string().contains("2^64"), "{error}");
+        assert!(error.uri().is_some_and(|uri| uri.ends_with("/root/k")), "{error}");
+    }
+    assert_eq!(run(s3dlio::transfer::get_range(&store, "k", 3, u64::MAX)).unwrap()[..], b"3456789"[..]);
+}
+
 #[test]
 fn w4_a_window_of_more_than_128_mib_is_refused() {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
