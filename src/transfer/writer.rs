@@ -62,6 +62,8 @@ enum State {
     Open,
     /// In a call; where its future is dropped, the writer stays so.
     Busy,
+    /// The same in a call that publishes.
+    Publishing,
     Finished,
     Aborted,
     Failed(Error),
@@ -199,7 +201,10 @@ impl Writer {
     /// stays; where even that fails, it is tried once more when the writer is dropped.
     pub async fn finish(&mut self) -> Result<WriteStats> {
         let outcome = match self.enter() {
-            Ok(()) => self.publish().await,
+            Ok(()) => {
+                self.state = State::Publishing;
+                self.publish().await
+            }
             Err(error) => Err(error),
         };
         match outcome {
@@ -208,8 +213,12 @@ impl Writer {
                 Ok(self.stats())
             }
             Err(error) => {
-                let error = self.context(error);
-                if matches!(self.state, State::Busy | State::Failed(_)) {
+                let error = match error.code() {
+                    // The same data cannot be finished once more.
+                    Code::UnknownOutcome => self.context(error).with_retryable(false),
+                    _ => self.context(error),
+                };
+                if matches!(self.state, State::Busy | State::Publishing | State::Failed(_)) {
                     self.state = State::Failed(error.clone());
                     if let Err(second) = self.sink.abort().await {
                         tracing::warn!(error = %second, uri = %self.uri, "a failed upload could not be removed");
@@ -289,9 +298,15 @@ impl Writer {
             State::Finished => refused("the writer is finished"),
             State::Aborted => refused("the writer was aborted"),
             State::Failed(error) => Err(error.clone()),
-            State::Busy => {
-                let error =
-                    Error::new(Code::Cancelled, "an earlier call of this writer was cancelled half-way");
+            State::Busy | State::Publishing => {
+                let error = match &self.state {
+                    State::Publishing => Error::new(
+                        Code::UnknownOutcome,
+                        "an earlier finish was cancelled half-way; whether it took effect is unknown",
+                    )
+                    .with_hint("read the object before writing again"),
+                    _ => Error::new(Code::Cancelled, "an earlier call of this writer was cancelled half-way"),
+                };
                 let error = self.context(error);
                 self.state = State::Failed(error.clone());
                 Err(error)

@@ -222,6 +222,50 @@ fn w3_a_cancelled_call_fails_the_writer() {
 }
 
 #[test]
+fn w2_a_finish_of_unknown_outcome_says_so_every_time() {
+    for len in [10, 2 * PART] {
+        let (store, log) = remote(&[]);
+        log.script(|r| match r {
+            Request::Put { .. } | Request::Complete { .. } => Answer::Fail(Code::UnknownOutcome),
+            _ => Answer::Serve,
+        });
+        let mut writer = open(&store);
+        run(writer.write(&noise(len, 11))).unwrap();
+        for _ in 0..2 {
+            let error = run(writer.finish()).unwrap_err();
+            assert_eq!((error.code(), error.retryable()), (Code::UnknownOutcome, false), "{len}: {error}");
+        }
+        assert!(!writer.stats().finished);
+    }
+}
+
+#[test]
+fn w2_a_finish_that_was_cancelled_has_an_unknown_outcome() {
+    for len in [10, 2 * PART] {
+        let (store, log) = remote(&[]);
+        let mut writer = open(&store);
+        run(writer.write(&noise(len, 12))).unwrap();
+        let gate = Arc::new(Semaphore::new(0));
+        log.script(move |r| match r {
+            Request::Put { .. } | Request::Complete { .. } => Answer::Wait(gate.clone()),
+            _ => Answer::Serve,
+        });
+        run(async {
+            let mut finishing = Box::pin(writer.finish());
+            while log.count(|r| matches!(r, Request::Put { .. } | Request::Complete { .. })) == 0 {
+                assert!(futures_util::poll!(finishing.as_mut()).is_pending());
+                tokio::task::yield_now().await;
+            }
+        });
+        for _ in 0..2 {
+            let error = run(writer.finish()).unwrap_err();
+            assert_eq!(error.code(), Code::UnknownOutcome, "{len}: {error}");
+        }
+        assert_eq!(aborts(&log), usize::from(len > PART));
+    }
+}
+
+#[test]
 fn w3_a_failed_abort_can_be_repeated_and_drop_tries_again() {
     let (store, log) = remote(&[]);
     let mut left = 2;

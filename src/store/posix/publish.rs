@@ -72,6 +72,8 @@ impl Staged {
                     "the object is in place, but its folder could not be flushed to the device",
                     &e,
                 )
+                .with_code(Code::UnknownOutcome)
+                .with_hint("the object can be read, but may be gone after a power failure")
             })?;
         } else {
             folder?;
