@@ -148,7 +148,7 @@ extern "C" {
 /** The object's ETag is not the one that if-match demanded. */
 #define S3DLIO_ERR_PRECONDITION_FAILED (-23)
 
-/** The object was replaced while it was being read. */
+/** The object was replaced while it was being read, copied or moved. */
 #define S3DLIO_ERR_CHANGED (-24)
 
 /** The container still holds objects. */
@@ -187,7 +187,7 @@ extern "C" {
 /** The server's answer breaks its protocol. */
 #define S3DLIO_ERR_PROTOCOL (-46)
 
-/** It is unknown whether the write took effect. */
+/** It is unknown whether the write took effect: it may have arrived, and no usable answer came. */
 #define S3DLIO_ERR_UNKNOWN_OUTCOME (-47)
 
 /** An operating system call failed; see errno. */
@@ -819,15 +819,17 @@ int32_t s3dlio_store_delete_prefix(const s3dlio_store *store,
 /**
  * Copies an object with content type and metadata inside the store; its bytes do not pass through
  * this process where the service can copy. The destination is replaced.
- * Errors: NOT_FOUND (the source), NO_SPACE.
+ * Errors: NOT_FOUND (the source), NO_SPACE, CHANGED (the source), UNKNOWN_OUTCOME.
  * Since: 0.1
  */
 int32_t s3dlio_store_copy(const s3dlio_store *store, const char *from, const char *to, s3dlio_error **err);
 
 /**
  * Moves an object. Atomic on file and direct; elsewhere a copy and then a delete. The destination
- * is replaced.
- * Errors: NOT_FOUND (the source), NO_SPACE.
+ * is replaced. A source that is replaced meanwhile stays, beside the copy of what it was: CHANGED.
+ * (On S3 services without If-Match for deletes, a write to the source in the moment before its delete
+ * is lost.)
+ * Errors: NOT_FOUND (the source), NO_SPACE, CHANGED, UNKNOWN_OUTCOME.
  * Since: 0.1
  */
 int32_t s3dlio_store_rename(const s3dlio_store *store, const char *from, const char *to, s3dlio_error **err);
@@ -1222,8 +1224,8 @@ int32_t s3dlio_writer_commit(s3dlio_writer *writer, size_t length, s3dlio_error 
 
 /**
  * Stores what is left and publishes the object. `stats` may be NULL. After a failure nothing is
- * published, unless the code is UNKNOWN_OUTCOME, or TIMEOUT, CONNECTION or UNAVAILABLE from a cloud
- * store, whose last answer may have been lost: then look. The handle still has to be freed.
+ * published, unless the code is UNKNOWN_OUTCOME (such as a cloud store's last answer lost: look),
+ * or CHECKSUM_MISMATCH from a service that says it stored other bytes than were sent. The handle still has to be freed.
  * Errors: ALREADY_EXISTS, PRECONDITION_FAILED, UNKNOWN_OUTCOME, INVALID_STATE (finished or aborted
  * before).
  * Since: 0.1

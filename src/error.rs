@@ -96,7 +96,7 @@ codes! {
     AlreadyExists = -22, "already_exists";
     /// The object's ETag is not the one that if-match demanded.
     PreconditionFailed = -23, "precondition_failed";
-    /// The object was replaced while it was being read.
+    /// The object was replaced while it was being read, copied or moved.
     Changed = -24, "changed";
     /// The container still holds objects.
     NotEmpty = -25, "not_empty";
@@ -122,7 +122,7 @@ codes! {
     Server = -45, "server";
     /// The server's answer breaks its protocol.
     Protocol = -46, "protocol";
-    /// It is unknown whether the write took effect.
+    /// It is unknown whether the write took effect: it may have arrived, and no usable answer came.
     UnknownOutcome = -47, "unknown_outcome";
     /// An operating system call failed; see errno.
     Io = -50, "io";

@@ -786,7 +786,7 @@ class store {
         detail::outcome outcome;
         outcome.check(s3dlio_store_copy(handle_.get(), c_from.c_str(), c_to.c_str(), outcome.slot()));
     }
-    /// Moves an object; atomic on file systems only.
+    /// Moves an object; atomic on file systems only. A source that is replaced meanwhile stays: S3DLIO_ERR_CHANGED.
     void rename(std::string_view from, std::string_view to) const {
         const std::string c_from = detail::key_text(from);
         const std::string c_to = detail::key_text(to);
@@ -1074,7 +1074,8 @@ class writer {
         outcome.check(s3dlio_writer_reserve(handle_.get(), min_size, &data, &capacity, outcome.slot()));
         return reservation(handle_.get(), mutable_byte_view(data, capacity));
     }
-    /// Publishes the object; when it returns, the object is stored whole. Once only.
+    /// Publishes the object; when it returns, the object is stored whole. Once only. When it throws nothing
+    /// is published, unless the code is S3DLIO_ERR_UNKNOWN_OUTCOME.
     write_stats finish() {
         detail::outcome outcome;
         s3dlio_write_stats stats{};

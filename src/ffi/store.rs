@@ -321,7 +321,7 @@ pub unsafe extern "C" fn s3dlio_store_delete_prefix(
 
 /// Copies an object with content type and metadata inside the store; its bytes do not pass through
 /// this process where the service can copy. The destination is replaced.
-/// Errors: NOT_FOUND (the source), NO_SPACE.
+/// Errors: NOT_FOUND (the source), NO_SPACE, CHANGED (the source), UNKNOWN_OUTCOME.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn s3dlio_store_copy(
@@ -340,8 +340,10 @@ pub unsafe extern "C" fn s3dlio_store_copy(
 }
 
 /// Moves an object. Atomic on file and direct; elsewhere a copy and then a delete. The destination
-/// is replaced.
-/// Errors: NOT_FOUND (the source), NO_SPACE.
+/// is replaced. A source that is replaced meanwhile stays, beside the copy of what it was: CHANGED.
+/// (On S3 services without If-Match for deletes, a write to the source in the moment before its delete
+/// is lost.)
+/// Errors: NOT_FOUND (the source), NO_SPACE, CHANGED, UNKNOWN_OUTCOME.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn s3dlio_store_rename(

@@ -194,8 +194,8 @@ pub unsafe extern "C" fn s3dlio_writer_commit(
 }
 
 /// Stores what is left and publishes the object. `stats` may be NULL. After a failure nothing is
-/// published, unless the code is UNKNOWN_OUTCOME, or TIMEOUT, CONNECTION or UNAVAILABLE from a cloud
-/// store, whose last answer may have been lost: then look. The handle still has to be freed.
+/// published, unless the code is UNKNOWN_OUTCOME (such as a cloud store's last answer lost: look),
+/// or CHECKSUM_MISMATCH from a service that says it stored other bytes than were sent. The handle still has to be freed.
 /// Errors: ALREADY_EXISTS, PRECONDITION_FAILED, UNKNOWN_OUTCOME, INVALID_STATE (finished or aborted
 /// before).
 /// Since: 0.1

@@ -46,7 +46,8 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// ETag is `Changed`. The answer's `meta.size` is the whole object's size.
     async fn get_into(&self, key: &str, request: GetRequest, dst: Window) -> Result<GetResult>;
 
-    /// Stores the object whole or not at all. `data` may be the caller's memory: no clone of it may
+    /// Stores the object whole or not at all; `UnknownOutcome` where it may have arrived and neither an
+    /// answer nor the object tells. What was refused, or never had a connection, fails plainly. `data` may be the caller's memory: no clone of it may
     /// outlive the call.
     async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult>;
 
@@ -68,10 +69,14 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     async fn delete_many(&self, keys: &[String]) -> Result<Vec<Result<()>>>;
 
     /// Copies an object with content type and metadata inside the store, without moving its bytes
-    /// through this process. The source must exist; the destination is replaced.
+    /// through this process. The source must exist; the destination is replaced. `Changed` where the
+    /// source was replaced meanwhile.
     async fn copy(&self, from: &str, to: &str) -> Result<PutResult>;
 
     /// Moves an object; on object stores copy and delete (not atomic), on file systems a rename.
+    /// Deleted is only what was copied: a source that was replaced in between stays, and the rename is
+    /// `Changed`. An S3 service without conditional deletes is asked before; a write to the source in
+    /// the moment between question and delete is lost there.
     async fn rename(&self, from: &str, to: &str) -> Result<()>;
 
     /// Creates the root's bucket, container or folder; `AlreadyExists` where it exists.

@@ -167,7 +167,8 @@ function copy(s::Store, from::AbstractString, to::AbstractString)
     return nothing
 end
 
-"`S3dlio.rename(store, from, to)`: moves an object within the store, replacing what is at `to`."
+"`S3dlio.rename(store, from, to)`: moves an object within the store, replacing what is at `to`; a source
+that is replaced meanwhile stays (`ERR_CHANGED`)."
 function rename(s::Store, from::AbstractString, to::AbstractString)
     from, to = ckey(from), ckey(to)
     check(err -> s3dlio_store_rename(s, from, to, err))

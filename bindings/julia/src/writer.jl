@@ -118,8 +118,8 @@ end
 """
     S3dlio.finish(writer) -> WriteStats
 
-Publishes the object. Only when this returns (or `close`) is it stored. On failure nothing is
-published. Later writes are an error; statistics stay readable.
+Publishes the object. When this returns (or `close`) it is stored. On failure nothing is published,
+unless the error is `ERR_UNKNOWN_OUTCOME`. Later writes are an error; statistics stay readable.
 """
 function finish(w::Writer)
     withdraw(w)

@@ -193,7 +193,7 @@ class PreconditionFailedError(S3dlioError, OSError):
 
 
 class ChangedError(S3dlioError, OSError):
-    """The object was replaced while it was being read."""
+    """The object was replaced while it was being read, copied or moved."""
 
     code = -24
 
@@ -280,7 +280,7 @@ class ProtocolError(S3dlioError, OSError):
 
 
 class UnknownOutcomeError(S3dlioError, OSError):
-    """It is unknown whether the write took effect."""
+    """It is unknown whether the write took effect: it may have arrived, and no usable answer came."""
 
     code = -47
 

@@ -219,7 +219,8 @@ class Store:
         call(lib.s3dlio_store_copy, self._handle, c.key(source), c.key(target))
 
     def rename(self, source: str, target: str) -> None:
-        """Moves an object within the store; cloud stores copy and delete."""
+        """Moves an object within the store; cloud stores copy and delete. A source that is replaced
+        meanwhile stays: `ChangedError`."""
         call(lib.s3dlio_store_rename, self._handle, c.key(source), c.key(target))
 
     # ---- containers
