@@ -23,7 +23,7 @@ macro_rules! backends {
         }
     };
 }
-backends!(memory file direct seaweed s3b azurite);
+backends!(memory file direct seaweed s3b azurite faultd_s3 faultd_azure);
 
 impl Context {
     fn new(backend: Backend, test: &str) -> Context {

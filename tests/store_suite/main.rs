@@ -139,3 +139,5 @@ behaviours!(tests_of, direct);
 behaviours!(tests_of, seaweed);
 behaviours!(tests_of, s3b);
 behaviours!(tests_of, azurite);
+behaviours!(tests_of, faultd_s3);
+behaviours!(tests_of, faultd_azure);

@@ -5,6 +5,7 @@
 //! fails the test with the server's log.
 #![allow(dead_code)] // every test binary uses a part of it
 
+use faultd::{Config, Faultd};
 use s3dlio::base::uri::Uri;
 use s3dlio::options::Options;
 use s3dlio::runtime::block_on;
@@ -27,7 +28,7 @@ pub const AZURITE_KEY: &str =
 /// A place to store objects, with the options that reach it.
 #[derive(Debug)]
 pub struct Backend {
-    /// `memory`, `file`, `direct`, `seaweed`, `s3b` or `azurite`.
+    /// `memory`, `file`, `direct`, `seaweed`, `s3b`, `azurite`, `faultd_s3` or `faultd_azure`.
     pub name: &'static str,
     /// Empty and nobody else's. Its bucket or container exists; a local folder's parent does.
     pub root_uri: String,
@@ -65,10 +66,7 @@ impl Backend {
     }
 
     pub fn azurite() -> Backend {
-        let options = set(&[
-            ("azure.endpoint", &server("azurite", "S3DLIO_TEST_AZURITE")),
-            ("azure.account_key", AZURITE_KEY),
-        ]);
+        let options = azure_options(&server("azurite", "S3DLIO_TEST_AZURITE"));
         let container = container("azurite", &format!("az://{AZURITE_ACCOUNT}/"), &options);
         Backend {
             name: "azurite",
@@ -76,6 +74,21 @@ impl Backend {
             options,
             folder: None,
         }
+    }
+
+    /// faultd's S3, without faults; it checks signatures, checksums and conditions.
+    pub fn faultd_s3() -> Backend {
+        let options = s3_options(&faultd().s3_endpoint());
+        let bucket = container("faultd_s3", "s3://", &options);
+        Backend { name: "faultd_s3", root_uri: format!("{bucket}/{}", unique("root")), options, folder: None }
+    }
+
+    /// faultd's Azure, without faults; it checks signatures and conditions.
+    pub fn faultd_azure() -> Backend {
+        let options = azure_options(&faultd().azure_endpoint());
+        let container = container("faultd_azure", &format!("az://{AZURITE_ACCOUNT}/"), &options);
+        let root_uri = format!("{container}/{}", unique("root"));
+        Backend { name: "faultd_azure", root_uri, options, folder: None }
     }
 
     /// A fresh root on each of the six.
@@ -145,6 +158,18 @@ pub fn s3_options(endpoint: &str) -> Options {
         ("s3.access_key_id", S3_ACCESS_KEY),
         ("s3.secret_access_key", S3_SECRET_KEY),
     ])
+}
+
+/// Options for a blob service at this endpoint with the emulators' identity.
+pub fn azure_options(endpoint: &str) -> Options {
+    set(&[("azure.endpoint", endpoint), ("azure.account_key", AZURITE_KEY)])
+}
+
+/// A faultd of this process without a script; tests with one start their own.
+fn faultd() -> &'static Faultd {
+    static STARTED: OnceLock<Faultd> = OnceLock::new();
+    let config = || Config { verify_signatures: true, ..Config::default() };
+    STARTED.get_or_init(|| Faultd::start(config()).expect("faultd listens on loopback"))
 }
 
 fn set(pairs: &[(&str, &str)]) -> Options {
