@@ -9,6 +9,8 @@ use crate::store::{GetResult, Store, range_len};
 
 /// What the first request asks for where the size is unknown.
 const FIRST: usize = 2 << 20;
+/// How often a local object may be replaced between asking for its size and reading it.
+const REPLACED: u32 = 8;
 
 /// The whole object in a pooled buffer. One request where it is small; a larger one comes in
 /// parallel ranges of the same ETag, `Changed` where it was replaced meanwhile.
@@ -23,19 +25,31 @@ pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Re
     let wanted = usize::try_from(length).unwrap_or(usize::MAX);
     let context = |e: Error| e.with_context("get", store.root().join(key));
     check_range(offset, length).map_err(context)?;
-    let first_len = match store.capabilities().blocking_io {
-        // Asking for the size costs next to nothing there.
-        true => range_len(offset, wanted, store.stat(key).await.map_err(context)?.size).map_err(context)?,
-        false if length <= plan.threshold => wanted,
-        false => FIRST,
+    let blocking = store.capabilities().blocking_io;
+    let mut tries = 0;
+    let (first, got, total) = loop {
+        let first_len = match blocking {
+            // Asking for the size costs next to nothing there.
+            true => {
+                let size = store.stat(key).await.map_err(context)?.size;
+                range_len(offset, wanted, size).map_err(context)?
+            }
+            false if length <= plan.threshold => wanted,
+            false => FIRST,
+        };
+        let (first, owner) = pooled(first_len)?;
+        let got = read_once(store, key, offset, first, None).await?;
+        let first = owner(got.bytes)?;
+        let total = range_len(offset, wanted, got.meta.size)?;
+        if total == got.bytes {
+            return compact(first);
+        }
+        tries += 1;
+        // Replaced by a larger one after its size was asked for: read that one whole.
+        if !blocking || tries == REPLACED {
+            break (first, got, total);
+        }
     };
-    let (first, owner) = pooled(first_len)?;
-    let got = read_once(store, key, offset, first, None).await?;
-    let first = owner(got.bytes)?;
-    let total = range_len(offset, wanted, got.meta.size)?;
-    if total == got.bytes {
-        return compact(first);
-    }
     let (window, owner) = pooled(total)?;
     let (mut head, rest) = window.split_at(first.len());
     head.copy_from_slice(&first);

@@ -180,6 +180,20 @@ fn g1_an_object_replaced_while_it_is_read_is_changed() {
     }
 }
 
+/// A local object's size is asked for before it is read; a larger one may come between the two.
+#[test]
+fn g1_a_local_object_replaced_after_its_size_was_read_comes_whole() {
+    let (store, log) = blocking(&[]);
+    put_object(&store, "k", &noise(1000, 7));
+    let mut others = (2..4).map(|n| Bytes::from(noise(n * 1000, n as u64))).collect::<Vec<_>>().into_iter();
+    let last = noise(3000, 3);
+    log.script(move |r| match r {
+        Request::Get { .. } => others.next().map_or(Answer::Serve, Answer::Replace),
+        _ => Answer::Serve,
+    });
+    assert_eq!(&run(get(&store, "k")).unwrap()[..], &last[..]);
+}
+
 #[test]
 fn g1_lent_memory_is_free_when_a_failed_call_returns() {
     let (store, log) = remote(SPLIT);
