@@ -6,7 +6,7 @@
 # S3DLIO_LIB_DIR      folder of libs3dlio.so; default: what cargo built
 # S3DLIO_INCLUDE_DIR  folder of s3dlio.h; default: include/
 # S3DLIO_TEST_*       the test servers; python3 tests/support/servers.py run -- tests/cpp/run.sh sets them
-# CXX                 compilers to compile with, the first one's C++17 runs; default: those of g++, clang++ there are
+# CXX                 compilers to compile with, the first one's C++17 runs; default: those of g++, clang++-19 there are
 # SANITIZE=1          with AddressSanitizer and UBSan
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,7 +14,7 @@ root=$(cd "$here/../.." && pwd)
 target=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/s3dlio/target}
 lib=${S3DLIO_LIB_DIR:-$target/release}
 include=${S3DLIO_INCLUDE_DIR:-$root/include}
-compilers=${CXX:-$(for c in g++ clang++; do command -v $c >/dev/null && echo $c; done)}
+compilers=${CXX:-$(for c in g++ clang++-19; do command -v $c >/dev/null && echo $c; done)}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 if [ ! -e "$lib/libs3dlio.so" ]; then

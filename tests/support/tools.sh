@@ -23,12 +23,12 @@ step() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Whether clang can link a program with AddressSanitizer.
+# Whether clang can link a program with AddressSanitizer. 19, because older runtimes hang in forked children.
 asan_links() {
   local out status=0
-  have clang || return 1
+  have clang-19 || return 1
   out=$(mktemp)
-  echo 'int main(void) { return 0; }' | clang -x c - -fsanitize=address -o "$out" 2>/dev/null || status=1
+  echo 'int main(void) { return 0; }' | clang-19 -x c - -fsanitize=address -o "$out" 2>/dev/null || status=1
   rm -f "$out"
   return $status
 }
@@ -36,9 +36,8 @@ asan_links() {
 debian() {
   local missing=()
   have cmake || missing+=(cmake)
-  have clang || missing+=(clang)
   # Debian has clang's sanitizer runtime in a package of its own.
-  asan_links || missing+=(clang libclang-rt-dev)
+  asan_links || missing+=(clang-19 libclang-rt-19-dev)
   have valgrind || missing+=(valgrind)
   have zstd || missing+=(zstd)
   have pkg-config || missing+=(pkg-config)
@@ -51,7 +50,9 @@ debian() {
   ((${#missing[@]})) || return 0
   [[ $(id -u) == 0 ]] || { echo "please install these packages: ${missing[*]}" >&2; exit 1; }
   step "package lists" apt-get update
-  step "${missing[*]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+  # Twice, as a mirror may stumble over one of many packages.
+  local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}")
+  "${install[@]}" >"$log" 2>&1 || step "${missing[*]}" "${install[@]}"
 }
 
 # Runs "$3..." once per content of the pins: stamp file, text, command.

@@ -8,6 +8,7 @@ use super::token;
 use super::transport::{self, HttpTransport};
 use crate::error::{Code, Error, Result};
 use crate::options::Resolved;
+use azure_core::Uuid;
 use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
@@ -91,6 +92,8 @@ impl Client {
     pub(super) async fn send_once(&self, call: &Call) -> Result<Answer, Failure> {
         let mut request = Request::new(call.url.clone(), call.method);
         *request.headers_mut() = call.headers.clone();
+        // Set here, as the pipeline would first look for it; see `header`.
+        request.insert_header("x-ms-client-request-id", Uuid::new_v4().to_string());
         if !matches!(call.method, Method::Get | Method::Head | Method::Delete) {
             request.insert_header("content-length", call.body.len().to_string());
         }
@@ -168,8 +171,12 @@ impl Answer {
 }
 
 /// One header's text.
+///
+/// The SDK's own lookup makes an error of a header that is not there, with a backtrace where the
+/// environment asks for those: slow, and under a lock that a forked child may inherit locked.
 pub(super) fn header<'a>(headers: &'a Headers, name: &'static str) -> Option<&'a str> {
-    headers.get_optional_str(&HeaderName::from_static(name))
+    let name = HeaderName::from_static(name);
+    headers.iter().find(|(known, _)| **known == name).map(|(_, value)| value.as_str())
 }
 
 /// Every character of `path` and of the query's values arrives at the service as it is.

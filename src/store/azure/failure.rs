@@ -1,7 +1,8 @@
 //! What went wrong with one request: from the service's answer, or from the way to it.
 
+use super::client::header;
 use crate::error::{Code, Error};
-use azure_core::http::headers::{HeaderName, Headers};
+use azure_core::http::headers::Headers;
 use std::error::Error as StdError;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ impl Failure {
 
 /// From an answer that is no success. `body` may be empty (HEAD).
 pub(super) fn from_answer(status: u16, headers: &Headers, body: &[u8]) -> Failure {
-    let header = |name: &'static str| headers.get_optional_string(&HeaderName::from_static(name));
+    let header = |name: &'static str| header(headers, name).map(str::to_owned);
     let body = String::from_utf8_lossy(body);
     let service_code = header("x-ms-error-code").or_else(|| element(&body, "Code"));
     let said = element(&body, "Message").and_then(|m| m.lines().next().map(str::to_owned));
@@ -108,7 +109,7 @@ pub(super) fn from_answer(status: u16, headers: &Headers, body: &[u8]) -> Failur
 }
 
 fn retry_after(headers: &Headers) -> Option<Duration> {
-    let header = |name: &'static str| headers.get_optional_string(&HeaderName::from_static(name));
+    let header = |name: &'static str| header(headers, name).map(str::to_owned);
     let number = |name| header(name).and_then(|text| text.trim().parse::<u64>().ok());
     let millis = number("x-ms-retry-after-ms").or_else(|| number("retry-after-ms"));
     millis.map(Duration::from_millis).or_else(|| number("retry-after").map(Duration::from_secs))

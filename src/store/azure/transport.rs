@@ -1,6 +1,7 @@
 //! The HTTP client under the SDK's pipeline: our TLS, pool and timeouts. A timeout counts from the last
 //! byte that moved, so slow transfers live; a request's data is never held longer than its call.
 
+use super::client::header;
 use super::failure::{self, Lost};
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
@@ -82,8 +83,7 @@ impl HttpTransport {
         let upload = Upload::new(data.clone(), sent.clone());
         sent.store(data.is_empty(), Ordering::Release); // nothing shows when a request without a body goes out
         if !data.is_empty() {
-            let length = HeaderName::from_static("content-length");
-            if request.headers().get_optional_str(&length).is_none() {
+            if header(request.headers(), "content-length").is_none() {
                 building = building.header("content-length", data.len());
             }
             building = building.body(reqwest::Body::wrap_stream(upload.0.clone().stream()));
