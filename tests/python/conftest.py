@@ -2,6 +2,9 @@
 
 import gc
 import os
+import pickle
+import signal
+import traceback
 import uuid
 
 import pytest
@@ -37,6 +40,26 @@ def s3_options(variable):
         "s3.secret_access_key": SECRET_KEY,
         "s3.region": REGION,
     }
+
+
+def in_child(work, seconds=60):
+    """Runs `work` in a forked child and gives what it returned, or fails with its traceback."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(seconds)  # a child that hangs dies
+        try:
+            answer = pickle.dumps(work())
+        except BaseException:
+            answer = pickle.dumps(traceback.format_exc())
+        os.write(write, answer)
+        os._exit(0)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(child, 0)
+    assert status == 0 and answer, f"the child ended with status {status}"
+    return pickle.loads(answer)
 
 
 def place(backend, tmp_path):

@@ -2,14 +2,16 @@
 
 import builtins
 import copy
+import errno
 import os
 import pickle
 import socket
+import tempfile
 
 import pytest
 
 import s3dlio
-from conftest import s3_options, server
+from conftest import in_child, s3_options, server
 from s3dlio import _ffi, errors
 
 CANARY = "canary-secret-7f3a"
@@ -208,24 +210,37 @@ def test_no_such_host():
     assert isinstance(caught.value, OSError) and caught.value.retryable
 
 
-def test_an_unreadable_folder(tmp_path):
-    """Root reads everything, so a file where the folder should be stands in for it there."""
-    closed = tmp_path / "closed"
-    closed.mkdir()
-    store = s3dlio.Store(f"file://{closed}")
-    store.put("k", b"1")
-    if os.geteuid() == 0:
-        blocked, expected = s3dlio.Store(f"file://{closed}/k"), OSError
-    else:
-        closed.chmod(0)
-        blocked, expected = store, PermissionError
-    try:
-        for call in (lambda: blocked.get("x"), lambda: list(blocked.list()), lambda: blocked.put("x", b"1")):
-            with pytest.raises(expected) as caught:
-                call()
-            assert isinstance(caught.value, s3dlio.S3dlioError)
-    finally:
-        closed.chmod(0o700)
+def test_an_unreadable_folder():
+    """For a user who may not read it: root may read everything, so a child gives its rights up."""
+    with tempfile.TemporaryDirectory() as parent:  # not pytest's own folder: nobody else may enter that
+        os.chmod(parent, 0o755)
+        closed, readable = s3dlio.Store(f"file://{parent}/closed"), s3dlio.Store(f"file://{parent}/readable")
+        for store in (closed, readable):
+            store.put("k", b"1")
+        os.chmod(f"{parent}/closed", 0o700)
+
+        def child():
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            else:
+                os.chmod(f"{parent}/closed", 0)
+            assert readable.get("k") == b"1"
+            for call in (
+                lambda: closed.get("k"), lambda: closed.stat("k"), lambda: closed.exists("k"), lambda: closed.reader("k"),
+                lambda: list(closed.list()), lambda: closed.put("new", b"1"), lambda: write(closed, "new"),
+            ):
+                with pytest.raises(s3dlio.PermissionDeniedError) as caught:
+                    call()
+                assert isinstance(caught.value, PermissionError) and caught.value.errno == errno.EACCES
+            return "denied"
+
+        try:
+            assert in_child(child) == "denied"
+        finally:
+            os.chmod(f"{parent}/closed", 0o700)
+        assert os.listdir(f"{parent}/closed") == ["k"]
 
 
 def test_a_full_device():

@@ -7,34 +7,14 @@ import pickle
 import signal
 import socket
 import threading
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import s3dlio
+from conftest import in_child
 
 DATA = os.urandom(300_000)
-
-
-def in_child(work, seconds=60):
-    """Runs `work` in a forked child and gives what it returned, or fails with its traceback."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(seconds)  # a child that hangs dies
-        try:
-            answer = pickle.dumps(work())
-        except BaseException:
-            answer = pickle.dumps(traceback.format_exc())
-        os.write(write, answer)
-        os._exit(0)
-    os.close(write)
-    with open(read, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    assert status == 0 and answer, f"the child ended with status {status}"
-    return pickle.loads(answer)
 
 
 # ---- threads and the GIL
@@ -100,28 +80,6 @@ def test_many_threads_share_a_store_and_a_reader(store):
 
         assert all(pool.map(work, range(32)))
     assert store.delete_prefix("t") == 32
-
-
-def test_an_interrupt_arrives_when_the_call_returns():
-    """Python runs signal handlers between calls: the call ends first, nothing is lost or leaked."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        def serve():
-            client, _ = listener.accept()
-            with client:
-                client.recv(65536)
-                os.kill(os.getpid(), signal.SIGINT)
-                client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        store = s3dlio.Store("s3://bucket", {
-            "s3.endpoint": f"http://127.0.0.1:{listener.getsockname()[1]}", "s3.region": "us-east-1",
-            "s3.access_key_id": "k", "s3.secret_access_key": "s", "net.max_attempts": 1,
-        })
-        with pytest.raises(KeyboardInterrupt):
-            store.stat("k")
-        thread.join(60)
-        assert not thread.is_alive()
 
 
 # ---- fork
