@@ -727,7 +727,11 @@ typedef struct s3dlio_capabilities {
     uint32_t conditional_put;
     /** 1 if content type and user metadata are kept. */
     uint32_t metadata;
-    /** 1 if keys may be any text; 0 if they are relative paths. */
+    /**
+     * 1 if keys may be any text; 0 if some are refused: files and services that keep keys as paths
+     * (option s3.literal_keys) have no empty, . or .. segments, Azure has no segments that end in a dot,
+     * backslashes or control characters.
+     */
     uint32_t literal_keys;
     /** 1 if I/O happens on the calling thread. */
     uint32_t blocking_io;

@@ -134,6 +134,8 @@ S3_CONDITIONAL_PUT = "s3.conditional_put", Kind::Bool, "true", ["S3DLIO_S3_CONDI
     "Whether the service honours If-None-Match and If-Match on writes; where it does not, conditional puts are refused instead of being silently unconditional, and a rename deletes its source without If-Match.";
 S3_ENDPOINT = "s3.endpoint", Kind::Text, "", ["S3DLIO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
     "URL of an S3-compatible service, such as http://127.0.0.1:8333.";
+S3_LITERAL_KEYS = "s3.literal_keys", Kind::Bool, "true", ["S3DLIO_S3_LITERAL_KEYS"],
+    "Whether the service keeps every key as it is, as AWS does; false says that it keeps keys as paths: keys with empty, . or .. segments, a slash at the end or a backslash are then refused instead of being stored under another name, and its lists may come in the order of a walk through folders.";
 S3_PROFILE = "s3.profile", Kind::Text, "", ["S3DLIO_S3_PROFILE", "AWS_PROFILE"],
     "Profile of the AWS configuration files.";
 S3_REGION = "s3.region", Kind::Text, "", ["S3DLIO_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"],

@@ -44,7 +44,9 @@ pub struct s3dlio_capabilities {
     pub conditional_put: u32,
     /// 1 if content type and user metadata are kept.
     pub metadata: u32,
-    /// 1 if keys may be any text; 0 if they are relative paths.
+    /// 1 if keys may be any text; 0 if some are refused: files and services that keep keys as paths
+    /// (option s3.literal_keys) have no empty, . or .. segments, Azure has no segments that end in a dot,
+    /// backslashes or control characters.
     pub literal_keys: u32,
     /// 1 if I/O happens on the calling thread.
     pub blocking_io: u32,
@@ -125,7 +127,7 @@ pub unsafe extern "C" fn s3dlio_store_capabilities(
                 alignment: u32::try_from(known.alignment).unwrap_or(u32::MAX),
                 conditional_put: known.conditional_put.into(),
                 metadata: known.metadata.into(),
-                literal_keys: known.literal_keys.into(),
+                literal_keys: known.literal_keys().into(),
                 blocking_io: known.blocking_io.into(),
             });
             Ok(())

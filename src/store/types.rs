@@ -1,6 +1,7 @@
 //! What goes into and comes out of a store's operations.
 
 use crate::base::checksum::Crc32c;
+use crate::base::key::KeyRules;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -14,8 +15,8 @@ pub struct Capabilities {
     pub conditional_put: bool,
     /// Content type and user metadata are kept.
     pub metadata: bool,
-    /// Keys may be any text; else they are relative paths of plain names.
-    pub literal_keys: bool,
+    /// Which keys are refused.
+    pub keys: KeyRules,
     /// The smallest part but the last, in bytes.
     pub min_part_size: u64,
     /// The largest part, in bytes.
@@ -24,6 +25,13 @@ pub struct Capabilities {
     pub max_parts: u32,
     /// Offsets and lengths that are multiples of this avoid a copy; 1 where it does not matter.
     pub alignment: usize,
+}
+
+impl Capabilities {
+    /// Keys may be any text, and are stored as they are.
+    pub fn literal_keys(&self) -> bool {
+        self.keys == KeyRules::LITERAL
+    }
 }
 
 /// What to read.

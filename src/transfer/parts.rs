@@ -63,12 +63,13 @@ impl PartSizes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::key::KeyRules;
 
     const S3: Capabilities = Capabilities {
         blocking_io: false,
         conditional_put: true,
         metadata: true,
-        literal_keys: true,
+        keys: KeyRules::LITERAL,
         min_part_size: 5 << 20,
         max_part_size: 5 << 30,
         max_parts: 10_000,

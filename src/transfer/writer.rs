@@ -5,7 +5,6 @@ use super::codec::{self, Compressor};
 use super::sink::Sink;
 use crate::base::buffer::{Buffer, BufferPool};
 use crate::base::checksum::Crc32c;
-use crate::base::key as keys;
 use crate::base::uri::Uri;
 use crate::error::{Code, Error, Result};
 use crate::options::{self, Resolved};
@@ -94,8 +93,8 @@ impl Writer {
             codec = Some(Codec { compressor, held: Some(Vec::new()), staging: None });
         }
         let uri = store.root().join(&key);
-        let check_key = if store.capabilities().literal_keys { keys::check } else { keys::check_path };
-        check_put_options(put).and_then(|()| check_key(&key)).map_err(|e| e.with_context("write", &uri))?;
+        let check_key = || store.capabilities().keys.check(&key);
+        check_put_options(put).and_then(|()| check_key()).map_err(|e| e.with_context("write", &uri))?;
         Ok(Writer {
             era: Era::now(),
             state: State::Open,

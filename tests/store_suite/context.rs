@@ -2,6 +2,7 @@
 
 use crate::support::Backend;
 use s3dlio::base::buffer::{lend, lend_mut};
+use s3dlio::base::key::KeyRules;
 use s3dlio::runtime::block_on;
 use s3dlio::store::{
     GetRequest, GetResult, ListEntry, ListRequest, ObjectMeta, PutOptions, Store, Upload, store_for_uri,
@@ -138,13 +139,15 @@ impl Context {
         }
     }
 
-    pub fn literal_keys(&self) -> bool {
-        self.store.capabilities().literal_keys
+    /// Which keys the backend refuses.
+    pub fn keys(&self) -> KeyRules {
+        self.store.capabilities().keys
     }
 
-    /// A server that takes literal keys but keeps them as paths; see [`Backend::keys_are_paths`].
+    /// A service that keeps keys as paths, what else follows from that: another order of lists, and
+    /// folders that outlive their objects for a while.
     pub fn keys_are_paths(&self) -> bool {
-        self.backend.keys_are_paths()
+        self.keys() == KeyRules::SERVICE_PATHS
     }
 }
 

@@ -59,7 +59,7 @@ macro_rules! behaviours {
             keys::empty_is_refused
             keys::nul_is_refused
             keys::too_long_is_refused
-            keys::dots_and_slashes_are_literal_or_refused
+            keys::that_could_change_are_literal_or_refused
             keys::case_is_kept
             keys::with_common_beginnings_do_not_mix
             keys::of_other_roots_are_invisible

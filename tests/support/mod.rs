@@ -55,9 +55,11 @@ impl Backend {
         Backend::local("direct")
     }
 
-    /// SeaweedFS: the S3 server that checks signatures and conditions.
+    /// SeaweedFS: the S3 server that checks signatures and conditions. It keeps keys as paths.
     pub fn seaweed() -> Backend {
-        Backend::s3("seaweed", "S3DLIO_TEST_SEAWEED")
+        let mut backend = Backend::s3("seaweed", "S3DLIO_TEST_SEAWEED");
+        backend.options.set("s3.literal_keys", "false").expect("the option takes a bool");
+        backend
     }
 
     /// The second S3 server; see servers.py for which and what it lacks.
@@ -102,12 +104,6 @@ impl Backend {
             Backend::azurite,
         ];
         make.iter().map(|make| make()).collect()
-    }
-
-    /// Whether the service keeps cloud keys as paths of a file system; `Seaweed` in servers.py says
-    /// what follows: another order of lists, other keys, folders that outlive their objects.
-    pub fn keys_are_paths(&self) -> bool {
-        self.name == "seaweed"
     }
 
     /// The store at the root.

@@ -70,7 +70,8 @@ class Capabilities(NamedTuple):
     conditional_put: bool
     #: Content type and user metadata are kept.
     metadata: bool
-    #: Keys may be any text; else they are relative paths of plain names.
+    #: Keys may be any text; else some are refused: files and services that keep keys as paths have no
+    #: empty, . or .. segments, Azure has no segments that end in a dot, backslashes or control characters.
     literal_keys: bool
     #: I/O happens on the calling thread.
     blocking_io: bool

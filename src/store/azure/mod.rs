@@ -22,7 +22,7 @@ mod write;
 mod xml;
 
 use super::*;
-use crate::base::key;
+use crate::base::key::{self, KeyRules};
 use crate::error::{Code, Error, Result};
 use crate::options::Resolved;
 use crate::runtime::PerProcess;
@@ -112,7 +112,7 @@ impl ObjectStore for AzureStore {
             blocking_io: false,
             conditional_put: true,
             metadata: true,
-            literal_keys: true,
+            keys: KeyRules::AZURE,
             min_part_size: 1,
             max_part_size: MAX_PART_SIZE,
             max_parts: MAX_PARTS,

@@ -6,7 +6,7 @@ mod write;
 
 use super::*;
 use crate::base::checksum::Crc32c;
-use crate::base::key;
+use crate::base::key::{self, KeyRules};
 use crate::base::sync::{read, write};
 use crate::error::{Code, Error, Result};
 use crate::runtime::{ForkRank, hold_during_fork};
@@ -132,7 +132,7 @@ impl ObjectStore for MemoryStore {
             blocking_io: true,
             conditional_put: true,
             metadata: true,
-            literal_keys: true,
+            keys: KeyRules::LITERAL,
             min_part_size: 1,
             max_part_size: u64::MAX,
             max_parts: u32::MAX,

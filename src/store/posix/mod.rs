@@ -24,6 +24,7 @@ mod upload;
 
 use super::*;
 use crate::base::checksum::Crc32c;
+use crate::base::key::KeyRules;
 use crate::error::{Code, Error, Result};
 use crate::options::Resolved;
 use std::fs::File;
@@ -153,7 +154,7 @@ impl<I: Io> ObjectStore for PosixStore<I> {
             blocking_io: true,
             conditional_put: true,
             metadata: true,
-            literal_keys: false,
+            keys: KeyRules::PATHS,
             min_part_size: 1,
             max_part_size: u64::MAX,
             max_parts: u32::MAX,

@@ -2,6 +2,7 @@
 
 use super::tls;
 use super::watch::WatchedClient;
+use crate::base::key::KeyRules;
 use crate::base::secret::Secret;
 use crate::base::uri::Uri;
 use crate::error::{Code, Error, Result};
@@ -34,6 +35,7 @@ pub(super) struct Settings {
     pub(super) anonymous: bool,
     pub(super) checksum: Checksum,
     pub(super) conditional_put: bool,
+    pub(super) keys: KeyRules,
     pub(super) max_attempts: u32,
     pub(super) operation_timeout: Option<Duration>,
     path_style: bool,
@@ -112,6 +114,10 @@ impl Settings {
             anonymous,
             checksum,
             conditional_put: options.bool(&opt::S3_CONDITIONAL_PUT),
+            keys: match options.bool(&opt::S3_LITERAL_KEYS) {
+                true => KeyRules::LITERAL,
+                false => KeyRules::SERVICE_PATHS,
+            },
             max_attempts: u32::try_from(options.number(&opt::NET_MAX_ATTEMPTS)).unwrap_or(u32::MAX).max(1),
             operation_timeout: (!operation_timeout.is_zero()).then_some(operation_timeout),
             path_style,

@@ -17,7 +17,6 @@ mod watch;
 mod write;
 
 use super::*;
-use crate::base::key;
 use crate::error::{Code, Error};
 use crate::options::Resolved;
 use aws_sdk_s3::Client;
@@ -68,9 +67,10 @@ impl S3Store {
     }
 
     fn full_key(&self, key: &str) -> Result<String> {
-        key::check(key)?;
+        let rules = self.settings().keys;
+        rules.check(key)?;
         let full = format!("{}{key}", self.prefix);
-        key::check(&full)?;
+        rules.check(&full)?;
         Ok(full)
     }
 
@@ -151,7 +151,7 @@ impl ObjectStore for S3Store {
             blocking_io: false,
             conditional_put: self.settings().conditional_put,
             metadata: true,
-            literal_keys: true,
+            keys: self.settings().keys,
             min_part_size: MIN_PART,
             max_part_size: MAX_PART,
             max_parts: MAX_PARTS,
