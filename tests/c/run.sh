@@ -17,6 +17,7 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 cc=${CC:-cc}
 cxx=${CXX:-c++}
+most_bytes=$((16 << 20)) # of the stripped library
 passed=0
 failed=0
 # Backtraces of errors take a lock that a fork does not know of: nothing that succeeds may make one.
@@ -65,7 +66,10 @@ exports() {
     LD_LIBRARY_PATH=$out "$out/abuse" --list | sort | diff - "$out/declared"
     count "abuse.c and panic.c cover every function" $?
     strip -o "$out/stripped" "$lib/libs3dlio.so"
-    echo "libs3dlio.so stripped: $(stat -c %s "$out/stripped") bytes"
+    size=$(stat -c %s "$out/stripped")
+    echo "libs3dlio.so stripped: $size bytes; at most $most_bytes are allowed"
+    [ "$size" -gt 0 ] && [ "$size" -le "$most_bytes" ]
+    count "size of the stripped library" $?
     readelf -d "$lib/libs3dlio.so" | grep -q 'SONAME.*\[libs3dlio.so.0\]'
     count "SONAME" $?
     readelf -d "$lib/libs3dlio.so" | grep -q NODELETE
