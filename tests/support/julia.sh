@@ -26,7 +26,8 @@ for tool in apt-get dpkg-deb; do
 done
 
 # An apt of our own: it sees Debian 11 and believes that nothing is installed, so the answer does not
-# depend on this machine. The mirror is the one that the machine's own apt uses.
+# depend on this machine. The mirror is the one that the machine's own apt uses; Debian moves old suites
+# from the mirrors to its archive, so that is asked next.
 sources=(/etc/apt/sources.list /etc/apt/sources.list.d/*)
 mirror=$(grep -hoE 'https?://[^ ]+/debian/?( |$)' "${sources[@]}" 2>/dev/null | head -n 1 | tr -d ' ' || true)
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -35,17 +36,23 @@ rm -rf "$apt" "$folder/root"
 mkdir -p "$apt"/{lists/partial,cache/archives/partial,debs} "$folder/root"
 : >"$apt/status"
 [[ -r $keys ]] && trust="signed-by=$keys" || { echo "$keys is missing; install debian-archive-keyring" >&2; exit 1; }
-echo "deb [$trust] ${mirror:-http://deb.debian.org/debian} bullseye main" >"$apt/sources.list"
 our_apt() {
   apt-get -qq -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
     -o Dir::State="$apt" -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status" \
     -o Dir::Cache="$apt/cache" -o APT::Sandbox::User= -o APT::Install-Recommends=false "$@" >&2
 }
-our_apt update
-packages=$( (our_apt -s install julia) 2>&1 | awk '/^Inst/ {print $2}' |
-  # what the system has in any case, and must not be mixed with its own version
-  grep -vE '^(libc6|libc-bin|libgcc-s1|gcc-[0-9]+-base|libstdc\+\+6|libcrypt1|debconf|dpkg|perl-base|tar|libselinux1|libpcre2-8-0)$')
-[[ -n $packages ]] || { echo "Debian 11 offers no julia on this mirror" >&2; exit 1; }
+# What the system has in any case, and must not be mixed with its own version.
+in_any_case='libc6|libc-bin|libgcc-s1|gcc-[0-9]+-base|libstdc\+\+6|libcrypt1|debconf|dpkg|perl-base|tar|libselinux1|libpcre2-8-0'
+packages_of() { # packages_of MIRROR: the names to download; fails where the mirror has no Julia
+  echo "deb [$trust] $1 bullseye main" >"$apt/sources.list"
+  our_apt update &&
+    (our_apt -s install julia) 2>&1 | awk '/^Inst/ {print $2}' | grep -vE "^($in_any_case)\$"
+}
+for place in "${mirror:-http://deb.debian.org/debian}" http://archive.debian.org/debian; do
+  packages=$(packages_of "$place") && break
+  echo "$place gave no Julia of Debian 11" >&2
+done
+[[ -n $packages ]] || { echo "no mirror offers Julia of Debian 11; install Julia 1.5 or newer" >&2; exit 1; }
 # shellcheck disable=SC2086  # one word per package
 (cd "$apt/debs" && our_apt download $packages)
 for deb in "$apt"/debs/*.deb; do dpkg-deb -x "$deb" "$folder/root"; done
