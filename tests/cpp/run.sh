@@ -48,14 +48,14 @@ status=0
 [ $# -gt 0 ] && exit "$status"
 read -r passed _ failed _ < <(tail -n 1 "$work/said")
 
-# The guide's examples are programs, compiled and run; the README's is a piece of one, compiled.
+# The guide's examples are programs; the README's is a piece of one, on a store of its own. All are run.
 blocks() { awk -v base="$1" '/^```cpp$/ { n++; on = 1; next } /^```/ { on = 0 } on { print > (base "-" n ".cpp") }' "$2"; }
 blocks "$work/guide" "$root/docs/cpp.md"
 blocks "$work/readme" "$root/README.md"
 for unit in "$work"/guide-*.cpp "$work"/readme-*.cpp; do
     if ! grep -q 'int main' "$unit"; then
-        sed -i '1i #include <s3dlio.hpp>\n#include <iostream>\nvoid example();\nvoid example() {' "$unit"
-        printf '}\nint main() {}\n' >>"$unit"
+        sed -i -e '1i #include <s3dlio.hpp>\n#include <iostream>\nint main() {' -e 's@"s3://bucket/run1"@"memory://readme"@' "$unit"
+        printf '}\n' >>"$unit"
     fi
     if "${compilers%%[[:space:]]*}" -std=c++17 "${flags[@]}" -Wno-unused -o "$unit.run" "$unit" -L"$work" -ls3dlio -Wl,-rpath,"$work" &&
         timeout 60 "$unit.run" >"$unit.out" 2>&1; then

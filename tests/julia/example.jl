@@ -1,22 +1,37 @@
-# The example runs as a user would start it, and so does every example of the guide.
+# The example runs as a user would start it, and so does every example of the guide and the README.
 include(joinpath(@__DIR__, "..", "..", "bindings", "julia", "test", "counted.jl"))
 
 const ROOT = normpath(joinpath(@__DIR__, "..", ".."))
 
-# The guide's blocks as one program, each in its order.
-function guide_program()
-    blocks = eachmatch(r"^```julia\n(.*?)^```$"ms, read(joinpath(ROOT, "docs", "julia.md"), String))
+# A page's blocks as one program, each in its order.
+function program_of(page...)
+    blocks = eachmatch(r"^```julia\n(.*?)^```$"ms, read(joinpath(ROOT, page...), String))
     join((block[1] for block in blocks), "\n")
 end
 
-counted("examples/julia") do
-    program = guide_program()
-    @test length(collect(eachmatch(r"@assert", program))) >= 10
+# Runs it as a user would.
+function runs(program)
     path, io = mktemp()
     write(io, program)
     close(io)
-    @test success(pipeline(`$(Base.julia_cmd()) --startup-file=no --project=$ROOT/bindings/julia $path`;
+    success(pipeline(`$(Base.julia_cmd()) --startup-file=no --project=$ROOT/bindings/julia $path`;
         stdout = devnull, stderr = stderr))
+end
+
+counted("examples/julia") do
+    guide = program_of("docs", "julia.md")
+    @test length(collect(eachmatch(r"@assert", guide))) >= 10
+    @test runs(guide)
+
+    # The README's is a piece of a program, on a folder of ours.
+    piece = program_of("README.md")
+    @test occursin("file:///data", piece)
+    @test runs("""
+        using S3dlio
+        array = rand(Float32, 1000)
+        $(replace(piece, "file:///data" => "file://" * mktempdir()))
+        @assert read(store, "step-100") == reinterpret(UInt8, array)
+        """)
 
     for uri in ("file://" * mktempdir(), "direct://" * mktempdir(), "memory://example")
         example = `$(Base.julia_cmd()) --startup-file=no --project=$ROOT/bindings/julia $ROOT/examples/julia/checkpoint.jl $uri 40`
