@@ -136,6 +136,18 @@ done
 check "cxx_shared of the subdirectory is shared" needs_shared "$work/sub/cxx_shared"
 check "cxx_static of the subdirectory is static" needs_no_shared "$work/sub/cxx_static"
 
+# ---- the examples
+check "with examples" cmake -S "$root" -B "$work/examples" -DS3DLIO_BUILD_EXAMPLES=ON
+check "build the examples" cmake --build "$work/examples"
+mkdir "$work/stored"
+check "the C example runs" "$work/examples/examples/roundtrip" "file://$work/stored/c"
+says_verified() { "$work/examples/examples/checkpoint" "file://$work/stored/cpp" 16MiB | grep -i "every byte came back"; }
+check "the C++ example runs" says_verified
+check "and the project that adds the subdirectory may ask for them" \
+    configure "$work/more" -DFROM=subdirectory -DS3DLIO_SOURCE="$root" -DS3DLIO_BUILD_EXAMPLES=ON
+check "build them there" cmake --build "$work/more" --target s3dlio_checkpoint s3dlio_roundtrip
+check "one of them runs" "$work/more/s3dlio/examples/roundtrip" "file://$work/stored/more"
+
 # ---- the list of native libraries is rustc's own
 native_libs() {
     local said
