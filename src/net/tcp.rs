@@ -1,0 +1,119 @@
+//! A TCP connection for our purposes: no signal on a broken pipe, few wake-ups on large bodies.
+
+use super::sys;
+use socket2::SockRef;
+use std::io::{self, IoSlice, Read as _};
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// A large body wakes its task once so much of it is there.
+const LOW_WATER: usize = 256 << 10;
+/// Without this flag a write to a closed connection would signal the program that linked us: calls
+/// that block poll on its threads. (On other systems the socket itself is set so.)
+const FLAGS: i32 = if cfg!(target_os = "linux") { libc::MSG_NOSIGNAL } else { 0 };
+
+#[derive(Debug)]
+pub(super) struct Tcp {
+    stream: TcpStream,
+    low_water: usize,
+}
+
+impl Tcp {
+    pub(super) async fn connect(to: SocketAddr) -> io::Result<Tcp> {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_nodelay(true)?;
+        Ok(Tcp { stream: socket.connect(to).await?, low_water: 1 })
+    }
+
+    /// Says how much is certain to come, so that it is not received in crumbs. Exact: a task that
+    /// waits for more than comes waits in vain.
+    pub(super) fn set_expected(&mut self, bytes: usize) -> io::Result<()> {
+        let wanted = if bytes >= LOW_WATER { LOW_WATER } else { 1 };
+        if wanted != self.low_water {
+            self.low_water = wanted;
+            sys::set_receive_low_water(self.stream.as_fd(), wanted as i32)?;
+        }
+        Ok(())
+    }
+
+    /// Receives what is there, whether or not the socket counts as readable.
+    pub(super) fn receive_now(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        match (&*SockRef::from(&self.stream)).read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            result => Some(result),
+        }
+    }
+
+    /// Whether nothing came since the last answer. What came can only be the end, or bytes that
+    /// nobody asked for. Costs no system call unless something did.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        match self.stream.poll_read_ready(&mut context) {
+            Poll::Pending => true,
+            // Also said after a read that filled its buffer to the last byte.
+            Poll::Ready(_) => self.receive_now(&mut [0]).is_none(),
+        }
+    }
+}
+
+impl AsyncRead for Tcp {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Tcp {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let stream = &self.get_mut().stream;
+        let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            let mut some = 0;
+            let result = stream.try_io(Interest::WRITABLE, || {
+                let sent = SockRef::from(stream).send_vectored_with_flags(slices, FLAGS)?;
+                if sent < wanted {
+                    some = sent;
+                    // The socket is full; saying so spares the call that would find it out.
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(sent)
+            });
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && some > 0 => {
+                    return Poll::Ready(Ok(some));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
