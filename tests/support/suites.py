@@ -62,6 +62,7 @@ SUITES = [
     Suite("rules", "Rust", cargo("--test", "tidy", "--test", "reference", "--test", "header")),
     Suite("runtime", "Rust", cargo("--test", "shutdown")),
     Suite("faultd", "Rust", cargo("-p", "faultd")),
+    Suite("net", "Rust", cargo("--test", "net")),
     Suite("transfer", "Rust", cargo("--test", "transfer")),
     Suite("local-store", "Rust", cargo("--test", "local_store"), quick=False),
     Suite("s3-store", "Rust", cargo("--test", "s3_store"), quick=False),
