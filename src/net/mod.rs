@@ -10,6 +10,7 @@
 //!     head, chunked   parsers                      stream, tcp, sys   bytes, plain or through TLS
 //!   connect     addresses, tunnel, handshake       dns, proxy, tls    where to, through what, whom to trust
 //! endpoint      scheme, host, port
+//! auth/         signatures and tokens                retry/    what a failure means, when to try again
 //! ```
 //!
 //! Nothing here tries a request again, but for a kept connection that was dead all along; that is
@@ -17,6 +18,7 @@
 //! memory that was lent to it is free at that moment.
 
 pub mod answer;
+pub mod auth;
 mod chunked;
 pub mod client;
 mod connect;
@@ -28,6 +30,7 @@ mod head;
 mod pool;
 pub mod proxy;
 pub mod request;
+pub mod retry;
 mod stream;
 mod sys;
 mod tcp;
