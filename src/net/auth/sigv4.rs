@@ -571,6 +571,17 @@ mod tests {
     }
 
     #[test]
+    fn s1_what_proxies_change_is_not_signed() {
+        let plain = signed(&example("GET", "/k", "", &[("range", "bytes=0-9")], b""), SECRET, None, DAY);
+        for name in ["User-Agent", "accept-encoding", "connection", "Expect", "transfer-encoding", "te"] {
+            let headers = [("range", "bytes=0-9"), (name, "x")];
+            assert_eq!(signed(&example("GET", "/k", "", &headers, b""), SECRET, None, DAY), plain, "{name}");
+        }
+        let other = [("range", "bytes=0-9"), ("content-length", "0")];
+        assert_ne!(signed(&example("GET", "/k", "", &other, b""), SECRET, None, DAY), plain);
+    }
+
+    #[test]
     fn s1_the_wires_form_of_path_and_query_does_not_matter() {
         let odd = example("GET", "/%7e%c3%a9+", "b=1&&a=%7E&c=x+y&", &[], b"");
         let plain = example("GET", "/~%C3%A9%2B", "a=~&b=1&c=x%20y", &[], b"");

@@ -461,6 +461,11 @@ mod tests {
         let late = fixture.begin(Read).next(&status(503), wish(60), fixture.start);
         assert_eq!(late, end(Reason::Deadline, false));
         assert_eq!(fixture.spent(), 5, "what is not sent is not paid for");
+        let patient = Fixture::new(5, Some(1000));
+        assert!(
+            waits(patient.begin(Read).next(&status(503), wish(400), patient.start)),
+            "the deadline decides"
+        );
         let free = Fixture::new(5, None);
         assert!(waits(free.begin(Read).next(&status(503), wish(300), free.start)));
         assert_eq!(free.begin(Read).next(&status(503), wish(301), free.start), end(Reason::LongWait, false));
