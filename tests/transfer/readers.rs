@@ -370,6 +370,36 @@ fn w4_a_broken_stream_stays_broken_however_often_it_is_read() {
     }
 }
 
+/// zstd may have decoded blocks before it came to the broken one, and not count their input as taken:
+/// asked again it decodes them again, behind themselves.
+#[test]
+fn w4_a_shorter_read_after_a_broken_one_gives_no_wrong_bytes() {
+    const BLOCK: usize = 128 << 10;
+    let data = noise(50_000, 18).repeat(12); // matches of a distance that divides no block
+    for level in [1, 3, 9, 15, 19] {
+        let mut bad = zstd::encode_all(&data[..], level).unwrap();
+        let mut header = 6; // magic, descriptor, window
+        for _ in 0..3 {
+            let block = u32::from_le_bytes([bad[header], bad[header + 1], bad[header + 2], 0]);
+            assert_eq!(block & 1, 0, "not the last");
+            header += 3 + if block >> 1 & 3 == 1 { 1 } else { block as usize >> 3 };
+        }
+        bad[header] |= 6; // a type of block that there is not
+        let (store, _) = remote(&[]);
+        put_object(&store, "k.zst", &bad);
+        for first in [0, 1000, BLOCK] {
+            let reader = open(&store, "k.zst");
+            assert!(read_some(&reader, first).unwrap() == data[..first]);
+            for len in [1 << 20, 100, BLOCK] {
+                let code = read_some(&reader, len).map(|some| some == data[first..][..some.len()]);
+                assert_eq!(code.map_err(|e| e.code()), Err(Code::Corrupt), "level {level}, {first}, {len}");
+            }
+            run(reader.seek(SeekFrom::Start(10))).unwrap();
+            assert!(read_some(&reader, BLOCK).unwrap() == data[10..][..BLOCK], "a seek starts over");
+        }
+    }
+}
+
 #[test]
 fn g1_a_range_past_2_to_the_64_names_the_object() {
     let (store, _) = remote(&[]);
