@@ -1,0 +1,145 @@
+"""The servers that the benchmarks talk to."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests/support"))
+from servers import ACCESS_KEY, REGION, SECRET_KEY, die_with_parent, free_ports, http  # noqa: E402
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": REGION}
+# Azurite's well-known key.
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+# It serves files with sendfile and ignores signatures. What S3 needs beside files: an ETag of puts, and
+# answers to the two requests that begin and end a multipart upload; parts become files of their own.
+NGINX = """
+daemon off; worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/nginx.log; user root;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; sendfile on; tcp_nopush on; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 600s;
+  client_max_body_size 0; client_body_buffer_size 1m; client_body_temp_path {folder}/body; proxy_temp_path {folder}/p;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  default_type application/octet-stream; etag on; root {folder}/objects;
+  ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
+  server {{
+    listen 127.0.0.1:{port} reuseport; listen 127.0.0.1:{tls_port} ssl reuseport;
+    open_file_cache max=50000 inactive=1h; open_file_cache_valid 1h;
+  }}
+  server {{
+    listen 127.0.0.1:{put_port} reuseport;
+    location / {{
+      set $stored ""; if ($request_method = PUT) {{ set $stored '"d41d8cd98f00b204e9800998ecf8427e"'; }}
+      add_header ETag $stored;
+      if ($request_method = POST) {{ rewrite ^ /upload last; }}
+      if ($arg_partNumber) {{ rewrite ^(.*)$ $1.part$arg_partNumber break; }}
+      dav_methods PUT DELETE; create_full_put_path on;
+    }}
+    location = /upload {{
+      internal; default_type application/xml;
+      if ($arg_uploadId) {{
+        return 200 '<CompleteMultipartUploadResult><ETag>"d41d8cd98f00b204e9800998ecf8427e-1"</ETag></CompleteMultipartUploadResult>';
+      }}
+      return 200 '<InitiateMultipartUploadResult><UploadId>upload</UploadId></InitiateMultipartUploadResult>';
+    }}
+  }}
+}}
+"""
+
+
+class Unusable(Exception):
+    """What is missing, and what to do about it."""
+
+
+def need(command: str, package: str) -> str:
+    found = shutil.which(command) or shutil.which(command, path="/usr/sbin:/sbin")
+    if not found:
+        raise Unusable(f"{command} is missing; on Debian: apt-get install --no-install-recommends {package}")
+    return found
+
+
+def certificates(folder: Path) -> Path:
+    """An authority of our own and a certificate of 127.0.0.1 by it; gives the authority's file."""
+    openssl = need("openssl", "openssl")
+
+    def run(*arguments):
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
+
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    run("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-days", "30", "-subj", "/CN=benchmark authority")
+    run("req", *new, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=127.0.0.1")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    run("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+        "-out", "server.pem", "-days", "30", "-extfile", "names")
+    return folder / "ca.pem"
+
+
+class Nginx:
+    """Objects are files below `folder/objects`; a path is /BUCKET/KEY."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.objects = folder / "objects"
+        self.objects.mkdir()
+        self.authority = certificates(folder)
+        self.port, self.tls_port, self.put_port = free_ports(3)
+        (folder / "nginx.conf").write_text(
+            NGINX.format(folder=folder, port=self.port, tls_port=self.tls_port, put_port=self.put_port))
+        command = [need("nginx", "nginx-light"), "-p", str(folder), "-c", str(folder / "nginx.conf"),
+                   "-e", str(folder / "nginx.log")]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=die_with_parent)
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.put_port), 1):
+                return
+            if self.process.poll() is not None:
+                raise Unusable(f"nginx ended: {self.process.stderr.read().decode()}")
+            if time.monotonic() > deadline:
+                self.stop()
+                raise Unusable(f"nginx does not serve; its log is {folder}/nginx.log")
+            time.sleep(0.05)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class Program:
+    """A server that prints NAME=VALUE when it serves, and ends when its stdin is closed."""
+
+    def __init__(self, command: list):
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+        self.values = {}
+        for pair in self.process.stdout.readline().split():
+            name, _, value = pair.partition("=")
+            self.values[name] = value
+        if not self.values:
+            raise Unusable(f"{' '.join(map(str, command))} did not start")
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def faultd(binary: Path) -> Program:
+    """S3 whose latency can be set."""
+    return Program([str(binary), "--s3", "127.0.0.1:0"])
+
+
+def real(name: str) -> Program:
+    """A real server of the tests: `seaweed` or `azurite`."""
+    return Program([sys.executable, str(ROOT / "tests/support/servers.py"), "serve", "--only", name])
+
+
+def clean_environment() -> dict:
+    """The environment without what would lead clients elsewhere."""
+    away = ("AWS_", "AZURE_", "S3DLIO_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(away) and "proxy" not in name.lower()}
+    return {**kept, **CREDENTIALS}
