@@ -67,6 +67,7 @@ SUITES = [
     Suite("local-store", "Rust", cargo("--test", "local_store"), quick=False),
     Suite("s3-store", "Rust", cargo("--test", "s3_store"), quick=False),
     Suite("azure-store", "Rust", cargo("--test", "azure_store"), quick=False),
+    Suite("faults", "Rust", cargo("--test", "faults", "--", "--nocapture"), quick=False),
     Suite("rust-doc", "Rust", cargo("--doc"), quick=False),
     Suite("c", "C", ["tests/c/run.sh", "plain"]),
     Suite("c-valgrind", "C", ["tests/c/run.sh", "valgrind"], quick=False, limit=2400),

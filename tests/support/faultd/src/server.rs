@@ -65,6 +65,8 @@ pub struct Gate {
 struct GateState {
     closed_until: Option<Instant>,
     listening: bool,
+    /// How often it was closed: who waits for that may wake up when it is open again.
+    closings: u64,
 }
 
 impl Site {
@@ -162,16 +164,20 @@ impl Site {
         let gates: Vec<_> =
             lock(&self.gates).iter().filter(|gate| gate.service == service).cloned().collect();
         let until = Instant::now() + how_long;
-        for gate in &gates {
-            lock(&gate.state).closed_until = Some(until);
-        }
-        for gate in gates {
+        let before = |gate: &Arc<Gate>| {
             let mut state = lock(&gate.state);
-            while state.listening && !self.stopped() {
+            state.closed_until = Some(until);
+            state.closings
+        };
+        let before: Vec<u64> = gates.iter().map(before).collect();
+        for (gate, before) in gates.iter().zip(before) {
+            let mut state = lock(&gate.state);
+            let open = |state: &GateState| state.listening && state.closings == before;
+            while open(&state) && !self.stopped() {
                 drop(state);
                 let _ = TcpStream::connect_timeout(&gate.address, LOOK); // ends its accept
                 state = lock(&gate.state);
-                if state.listening {
+                if open(&state) {
                     state = gate.moved.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
                 }
             }
@@ -249,7 +255,7 @@ pub fn listen(
     let gate = Arc::new(Gate {
         service,
         address: listener.local_addr()?,
-        state: Mutex::new(GateState { closed_until: None, listening: true }),
+        state: Mutex::new(GateState { closed_until: None, listening: true, closings: 0 }),
         moved: Condvar::new(),
     });
     lock(&site.gates).push(gate.clone());
@@ -278,7 +284,9 @@ impl Gate {
                 if site.stopped() {
                     return None;
                 }
-                *listener = None;
+                if listener.take().is_some() {
+                    state.closings += 1;
+                }
                 state.listening = false;
                 self.moved.notify_all();
                 let left = until.saturating_duration_since(Instant::now());
