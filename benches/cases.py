@@ -256,7 +256,7 @@ def python(w, what, operation, size, count, threads, small=False, passes=1):
         fewer = {"count": min(count, 2_000)} if peer == "boto3" else {}
         clients[peer] = w.python(peer, operation, before=before, **{**same, **fewer})
         bound = (1 / 3 if small else 1 / 1.5) if peer == "s3dlio_0_10" else 1.0
-        goals += [Goal("cpu", bound, peer), Goal("wall", bound, peer)]
+        goals += [Goal("cpu", bound, peer), Goal("rate", 1 / bound, peer, at_least=True)]
     return Case(what, clients, goals, small=small)
 
 
@@ -282,7 +282,7 @@ def real(w, server, operation, size, count, threads):
     same = {"count": count, "size": size, **options}
     same["threads" if operation == "get_into" else "transfer.get_many_concurrency"] = threads
     return Case(
-        f"{server}: {count} objects of {size // KIB} KiB, {threads} in flight",
+        f"{server}: {count} objects of {f'{size // MIB} MiB' if size >= MIB else f'{size // KIB} KiB'}, {min(threads, count)} in flight",
         {"ours": w.client(operation, uri, **same), "sdk": w.sdk(operation, uri, **same)},
         small=size < MIB,
     )

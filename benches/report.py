@@ -153,14 +153,18 @@ COLOURS = {"ours": "#2166ac", "limit": "#999999", "sdk": "#ef8a62"}
 OTHER = "#c9b3d8"
 
 
+def short(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def plot(machine_lines, cases, results):
     parts, y = [], 20 + 14 * len(machine_lines)
     for i, line in enumerate(machine_lines):
         parts.append(f'<text x="8" y="{16 + 14 * i}" fill="#555">{escape(line)}</text>')
     for name, case in cases.items():
         rows = {client: measured for client, measured in results[name].items() if measured and measured[0]["bytes"] and client != "crc"}
-        if not rows:
-            continue
+        if len(rows) < 2:
+            continue  # nothing to compare
         y += GAP + 14
         per, unit = ("objects", "us/object") if case.small else ("bytes", "s/GiB")
         scale, rate_scale, rate_unit = (1e6, 1, "objects/s") if case.small else (GIB, 1 / GIB, "GiB/s")
@@ -180,7 +184,7 @@ def plot(machine_lines, cases, results):
                 mid, low, high = median(values[client]), min(values[client]), max(values[client])
                 parts.append(f'<rect x="{x}" y="{y - BAR + 3}" width="{at(mid) - x:.1f}" height="{BAR}" fill="{COLOURS.get(client, OTHER)}"/>')
                 parts.append(f'<line x1="{at(low):.1f}" x2="{at(high):.1f}" y1="{y - 4}" y2="{y - 4}" stroke="#000"/>')
-                parts.append(f'<text x="{at(high) + 4:.1f}" y="{y}">{mid:.4g}</text>')
+                parts.append(f'<text x="{at(high) + 4:.1f}" y="{y}">{short(mid)}</text>')
     size = f'width="{LEFT + 2 * WIDTH + 200}" height="{y + 16}"'
     return (f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="11">\n'
             f'<rect {size} fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n")

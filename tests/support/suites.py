@@ -77,6 +77,7 @@ SUITES = [
     Suite("cmake", "C++", ["tests/cmake/run.sh"], quick=False),
     Suite("python", "Python", ["tests/python/run.sh"]),
     Suite("julia", "Julia", ["tests/julia/run.sh"], quick=False, limit=1800),
+    Suite("benches", "Python", [sys.executable, "tests/benches/run.py"], quick=False),
     Suite("examples", "Examples", ["tests/examples/run.sh"], quick=False),
     # Last, because they leave the servers with a lot to clean up.
     # Azurite takes minutes to delete 10,001 blobs.
