@@ -2,7 +2,7 @@
 //! the attempts, sleeps, and says what time it is.
 //!
 //! ```text
-//! classify   what a failure means: one table
+//! classify   what a failure means: one table      lost   the data plane's failures in its words
 //! backoff    how long to wait: decorrelated jitter, Retry-After
 //! bucket     how many retries an endpoint bears
 //! Attempts   the three together, for one logical operation
@@ -11,6 +11,7 @@
 pub mod backoff;
 pub mod bucket;
 pub mod classify;
+mod lost;
 
 use crate::error::Error;
 use crate::options::{self, Resolved};
