@@ -114,6 +114,8 @@ NET_MAX_CONNECTIONS = "net.max_connections", Kind::Count { min: 1, max: 65_536 }
     "Requests in flight per endpoint, and connections kept.";
 NET_OPERATION_TIMEOUT_MS = "net.operation_timeout_ms", Kind::Millis { min: 0, max: 604_800_000 }, "0", ["S3DLIO_OPERATION_TIMEOUT_MS"],
     "Deadline of one logical operation with all its attempts; 0 sets none.";
+NET_OPTIMIZED = "net.optimized", Kind::Bool, "true", ["S3DLIO_NET_OPTIMIZED", "S3DLIO_USE_OPTIMIZED_HTTP"],
+    "Send the requests that carry objects (GET, HEAD, PUT, UploadPart) over the library's own data plane; false sends all through the service's SDK, for comparison.";
 NET_PROGRESS_TIMEOUT_MS = "net.progress_timeout_ms", Kind::Millis { min: 1, max: 3_600_000 }, "30000", ["S3DLIO_PROGRESS_TIMEOUT_MS"],
     "Time without a single byte after which an attempt is given up; a slow but progressing one never is.";
 READER_DECOMPRESS = "reader.decompress", Kind::Bool, "true", ["S3DLIO_DECOMPRESS"],

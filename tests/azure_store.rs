@@ -9,6 +9,7 @@ use bytes::Bytes;
 use faker::{Faker, Reply, Request, answer};
 use s3dlio::base::buffer::{lend, lend_mut};
 use s3dlio::base::checksum::{Crc32c, format_crc32c};
+use s3dlio::base::date::Timestamp;
 use s3dlio::base::uri::Uri;
 use s3dlio::options::Options;
 use s3dlio::runtime::block_on;
@@ -281,7 +282,7 @@ fn the_way_to_the_service_is_broken() {
     let error = fails("az://acct/box", &[("azure.endpoint", &plain)]);
     assert_eq!(error.code(), Code::Tls, "{error}");
     let error = fails("az://acct/box", &[("net.ca_bundle", "/nonexistent/ca.pem")]);
-    assert_eq!(error.code(), Code::Tls, "{error}");
+    assert_eq!(error.code(), Code::InvalidOption, "{error}");
     assert!(error.to_string().contains("/nonexistent/ca.pem"), "{error}");
 }
 
@@ -443,6 +444,70 @@ fn a_wrong_range_is_a_protocol_error() {
     }
     let faker = Faker::start(|_, _, _| answer("200 OK", &[("ETag", ETAG)], &[0; 10]));
     assert_eq!(get(&fake(&faker, &[]), "k", 0, 10).unwrap_err().code(), Code::Protocol);
+}
+
+/// Nothing of an answer that says two things about its length is believed.
+#[test]
+fn a_body_that_is_longer_than_its_range_is_a_protocol_error() {
+    let faker = Faker::start(|_, _, _| {
+        answer("206 Partial Content", &[("Content-Range", "bytes 0-9/10"), ("ETag", ETAG)], &[1; 12])
+    });
+    let error = get(&fake(&faker, &[]), "k", 0, 10).unwrap_err();
+    assert_eq!(error.code(), Code::Protocol, "{error}");
+}
+
+#[test]
+fn net_optimized_chooses_the_way_of_every_request() {
+    for (optimized, agent) in [("true", "s3dlio/"), ("false", "azsdk-rust-")] {
+        let faker = Faker::start(|_, request, _| match request.method.as_str() {
+            "GET" if request.target.contains("comp=list") => answer("200 OK", &[], b"<x/>"),
+            "GET" => ranged(0, 10, ETAG),
+            "DELETE" => answer("202 Accepted", &[], b""),
+            _ => answer("201 Created", &[("ETag", ETAG), ("x-ms-copy-status", "success")], b""),
+        });
+        let store = fake(&faker, &[("net.optimized", optimized)]);
+        get(&store, "k", 0, 10).unwrap();
+        put(&store, "k", b"x", &described()).unwrap();
+        wait(store.stat("k")).unwrap();
+        wait(store.copy("k", "l")).unwrap();
+        wait(store.delete("k")).unwrap();
+        wait(store.list_page(&ListRequest::default())).unwrap_err();
+        wait(store.create_container()).unwrap();
+        for request in faker.requests() {
+            let sent = request.header("user-agent").unwrap();
+            assert!(sent.starts_with(agent), "{} {}: {sent}", request.method, request.target);
+        }
+    }
+}
+
+/// This machine's clock is a day behind the service's: signed with its time, the request is good.
+#[test]
+fn s3_a_wrong_clock_is_corrected_once() {
+    let at = |days: u64| {
+        let then = std::time::SystemTime::now() + std::time::Duration::from_secs(days * 86_400);
+        let then = then.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        Timestamp::from_unix(then as i64).http().to_string()
+    };
+    let day = |date: &str| date[..16].to_owned();
+    let refusing = |refusals: usize| {
+        Faker::start(move |n, _, _| match n {
+            n if n < refusals => {
+                answer("403 Forbidden", &[("x-ms-error-code", "AuthenticationFailed"), ("Date", &at(1))], b"")
+            }
+            _ => answer("201 Created", &[("ETag", ETAG)], b""),
+        })
+    };
+    let faker = refusing(1);
+    let store = fake(&faker, &[("net.optimized", "true")]);
+    put(&store, "k", b"x", &PutOptions::default()).unwrap();
+    put(&store, "k", b"x", &PutOptions::default()).unwrap();
+    let dates: Vec<_> = faker.requests().iter().map(|r| day(r.header("x-ms-date").unwrap())).collect();
+    assert_eq!(dates, [day(&at(0)), day(&at(1)), day(&at(1))], "the correction stays");
+    // What is refused with the service's own time is refused.
+    let faker = refusing(9);
+    let store = fake(&faker, &[("net.optimized", "true")]);
+    let error = put(&store, "k", b"x", &PutOptions::default()).unwrap_err();
+    assert_eq!((error.code(), faker.requests().len()), (Code::Unauthenticated, 2), "{error}");
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! What went wrong with one request: from the service's answer, or from the way to it.
 
-use super::client::header;
+use super::headers::Headers;
+use crate::base::date::Timestamp;
 use crate::error::{Code, Error};
-use azure_core::http::headers::Headers;
+use crate::net;
+use crate::net::retry::backoff;
+use crate::net::retry::classify::{self, Lost};
 use std::error::Error as StdError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A failed try, with what a retry needs to know.
 #[derive(Debug)]
@@ -14,23 +17,98 @@ pub(super) struct Failure {
     pub(super) service_code: Option<String>,
     /// How long the service asks to wait.
     pub(super) retry_after: Option<Duration>,
-    /// The request may have taken effect: there is no answer that says it did not.
-    pub(super) ambiguous: bool,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Another try would fail alike.
+    Final,
+    Lost(Lost),
+    Answer(Refused),
+}
+
+/// What an answer that is no success shows besides its error.
+#[derive(Debug, Default)]
+struct Refused {
+    status: u16,
+    /// Its date is far from the time that the request was signed with.
+    skewed: bool,
+    dated: Option<Dated>,
+    /// The number of the token that the request was made with.
+    token: Option<u64>,
+}
+
+/// When a request was sent and its answer came, by our clock, and its date by the service's.
+#[derive(Debug)]
+pub(super) struct Dated {
+    pub(super) sent: Timestamp,
+    pub(super) received: Timestamp,
+    pub(super) date: Option<String>,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Failure { error, service_code: None, retry_after: None, ambiguous: false }
+        Failure { error, service_code: None, retry_after: None, kind: Kind::Final }
     }
 }
 
 impl Failure {
+    /// No answer, or not all of one, or not to what was asked.
+    pub(super) fn lost(lost: Lost, error: Error) -> Failure {
+        Failure { kind: Kind::Lost(lost), ..Failure::from(error) }
+    }
+
     pub(super) fn is(&self, service_code: &str) -> bool {
         self.service_code.as_deref() == Some(service_code)
     }
 
     pub(super) fn status(&self) -> Option<u16> {
         self.error.http_status()
+    }
+
+    /// What the table of retries looks at; `None` where nothing may help.
+    pub(super) fn cause(&self) -> Option<classify::Failure<'_>> {
+        match &self.kind {
+            Kind::Final => None,
+            Kind::Lost(lost) => Some(classify::Failure::Lost(*lost)),
+            Kind::Answer(refused) => Some(classify::Failure::Answer(classify::Answer {
+                status: refused.status,
+                code: self.service_code.as_deref(),
+                other_region: false,
+                skewed: refused.skewed,
+            })),
+        }
+    }
+
+    /// Notes when the answer was given, and whether the request was signed with another time.
+    pub(super) fn with_date(mut self, dated: Dated, skewed: bool) -> Failure {
+        if let Kind::Answer(refused) = &mut self.kind {
+            refused.skewed = skewed;
+            refused.dated = Some(dated);
+        }
+        self
+    }
+
+    pub(super) fn dated(&self) -> Option<&Dated> {
+        match &self.kind {
+            Kind::Answer(refused) => refused.dated.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn with_token(mut self, number: Option<u64>) -> Failure {
+        if let Kind::Answer(refused) = &mut self.kind {
+            refused.token = number;
+        }
+        self
+    }
+
+    pub(super) fn token(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Answer(refused) => refused.token,
+            _ => None,
+        }
     }
 
     /// Changes the error and keeps the rest.
@@ -42,7 +120,7 @@ impl Failure {
 
 /// From an answer that is no success. `body` may be empty (HEAD).
 pub(super) fn from_answer(status: u16, headers: &Headers, body: &[u8]) -> Failure {
-    let header = |name: &'static str| header(headers, name).map(str::to_owned);
+    let header = |name| headers.get(name).map(str::to_owned);
     let body = String::from_utf8_lossy(body);
     let service_code = header("x-ms-error-code").or_else(|| element(&body, "Code"));
     let said = element(&body, "Message").and_then(|m| m.lines().next().map(str::to_owned));
@@ -93,26 +171,9 @@ pub(super) fn from_answer(status: u16, headers: &Headers, body: &[u8]) -> Failur
         (Code::ContainerNotFound, _) => error.with_hint("create_container makes it"),
         _ => error,
     };
-    Failure {
-        error,
-        retry_after: retry_after(headers),
-        // Servers fail half-way, and gateways lose their server's answer; a 503 is a refusal only where
-        // the service itself says so.
-        ambiguous: match status {
-            408 => true,
-            501 | 505 => false,
-            503 => service_code.is_none(),
-            status => status >= 500,
-        },
-        service_code,
-    }
-}
-
-fn retry_after(headers: &Headers) -> Option<Duration> {
-    let header = |name: &'static str| header(headers, name).map(str::to_owned);
-    let number = |name| header(name).and_then(|text| text.trim().parse::<u64>().ok());
-    let millis = number("x-ms-retry-after-ms").or_else(|| number("retry-after-ms"));
-    millis.map(Duration::from_millis).or_else(|| number("retry-after").map(Duration::from_secs))
+    let retry_after = backoff::retry_after(|name| headers.get(name), Timestamp::now());
+    let kind = Kind::Answer(Refused { status, ..Refused::default() });
+    Failure { error, service_code, retry_after, kind }
 }
 
 /// The text of the first such element: enough for error bodies, which have no attributes or nesting.
@@ -130,18 +191,31 @@ fn element(xml: &str, name: &str) -> Option<String> {
     )
 }
 
-/// From the pipeline: our transport's own error is inside; others are of the token credentials.
-pub(super) fn from_azure(error: &azure_core::Error) -> Failure {
+/// From the data plane, within this deadline.
+pub(super) fn from_net(failure: net::Failure, deadline: Option<Instant>) -> Failure {
+    let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    let lost = Lost::of(&failure, late);
+    let error = Error::from(failure);
+    match lost {
+        Some(Lost::Deadline) => Failure::lost(Lost::Deadline, error.with_retryable(false)),
+        Some(lost) => Failure::lost(lost, error),
+        None => error.into(),
+    }
+}
+
+/// From the pipeline, whose request was sent or not: our transport's own error is inside; others are of
+/// the token credentials.
+pub(super) fn from_azure(error: &azure_core::Error, sent: bool) -> Failure {
     use azure_core::error::ErrorKind;
     let mut link: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = link {
-        if let Some(lost) = cause.downcast_ref::<Lost>() {
-            let credential = matches!(error.kind(), ErrorKind::Credential);
-            let error = match credential {
-                true => lost.error.clone().with_cause("while asking for an access token"),
-                false => lost.error.clone(),
+        if let Some(lost) = cause.downcast_ref::<NoAnswer>() {
+            return match error.kind() {
+                ErrorKind::Credential => {
+                    without_answer(lost.error.clone().with_cause("while asking for an access token"), false)
+                }
+                _ => without_answer(lost.error.clone(), sent && lost.sent),
             };
-            return Failure { ambiguous: lost.sent && !credential, ..Failure::from(error) };
         }
         link = cause.source();
     }
@@ -151,6 +225,29 @@ pub(super) fn from_azure(error: &azure_core::Error) -> Failure {
         _ => (Code::Internal, "the request could not be made"),
     };
     Error::new(code, what).with_source(error).into()
+}
+
+fn without_answer(error: Error, sent: bool) -> Failure {
+    let lost = match (error.code(), sent) {
+        (Code::Dns, _) => Lost::Resolve,
+        (Code::Timeout, false) => Lost::ConnectTimeout,
+        (Code::Timeout, true) => Lost::ProgressTimeout,
+        (Code::Connection, false) => Lost::Refused,
+        (Code::Connection | Code::Tls, true) => Lost::Waiting,
+        (Code::Tls, false) => Lost::Tls,
+        (Code::Truncated, _) => Lost::Truncated,
+        (Code::Protocol, _) => Lost::Malformed,
+        _ => return error.into(),
+    };
+    Failure::lost(lost, error)
+}
+
+/// The operation's deadline passed when the request was sent, or before.
+pub(super) fn over(sent: bool) -> Failure {
+    let error = Error::new(Code::Timeout, "the operation's deadline passed")
+        .with_retryable(false)
+        .with_hint("raise net.operation_timeout_ms");
+    Failure::lost(if sent { Lost::Deadline } else { Lost::ConnectTimeout }, error)
 }
 
 /// The error of a write of which nobody knows whether it took effect.
@@ -170,20 +267,20 @@ pub(super) fn repeatable(error: Error) -> Error {
 /// An exchange without an answer, as it travels through the SDK's pipeline.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
-pub(super) struct Lost {
+pub(super) struct NoAnswer {
     pub(super) error: Error,
     /// Whether the service may have got the request.
     pub(super) sent: bool,
 }
 
-impl From<Error> for Lost {
+impl From<Error> for NoAnswer {
     fn from(error: Error) -> Self {
-        Lost { error, sent: false }
+        NoAnswer { error, sent: false }
     }
 }
 
 /// From the HTTP client. The URL must be off it, since it may hold a signature.
-pub(super) fn from_reqwest(error: reqwest::Error) -> Lost {
+pub(super) fn from_reqwest(error: reqwest::Error) -> NoAnswer {
     let mut io = None;
     let mut tls = None;
     let mut innermost = error.to_string();
@@ -224,7 +321,7 @@ pub(super) fn from_reqwest(error: reqwest::Error) -> Lost {
         made = made.with_errno(errno);
     }
     let sent = !(error.is_connect() || error.is_builder() || error.is_dns());
-    Lost { error: made.with_source(&error), sent }
+    NoAnswer { error: made.with_source(&error), sent }
 }
 
 #[cfg(test)]
@@ -232,11 +329,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Failure {
-        let mut all = Headers::new();
-        for (name, value) in headers {
-            all.insert(*name, *value);
-        }
-        from_answer(status, &all, body.as_bytes())
+        from_answer(status, &headers.iter().copied().collect(), body.as_bytes())
     }
 
     #[test]
@@ -272,8 +365,11 @@ mod tests {
         assert!(text.contains("ServerBusy: Too <busy>") && text.contains("id-7"), "{text}");
         assert!(!text.contains("RequestId:x"), "{text}");
         assert_eq!(failure.retry_after, Some(Duration::from_secs(3)));
-        assert!(failure.error.retryable() && !failure.ambiguous);
-        assert!(answer(503, &[], "").ambiguous, "of a gateway");
-        assert!(answer(500, &[("x-ms-error-code", "OperationTimedOut")], "").ambiguous);
+        let leaves_open = |failure: Failure| {
+            classify::find(classify::Service::Azure, &failure.cause().unwrap()).leaves_open()
+        };
+        assert!(failure.error.retryable() && !leaves_open(failure));
+        assert!(leaves_open(answer(503, &[], "")), "of a gateway");
+        assert!(leaves_open(answer(500, &[("x-ms-error-code", "OperationTimedOut")], "")));
     }
 }

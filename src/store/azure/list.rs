@@ -6,8 +6,9 @@ use super::xml::Element;
 use super::{Inner, etag_of, http_date};
 use crate::base::key;
 use crate::error::{Code, Error, Result};
+use crate::net::Method;
+use crate::net::retry::classify::RequestKind::Read;
 use crate::store::{ContainerInfo, ListEntry, ListPage, ListRequest, ObjectMeta, PAGE_ENTRIES};
-use azure_core::http::Method;
 
 /// The most entries that the service gives in one page.
 const MOST_ENTRIES: usize = 5000;
@@ -18,10 +19,11 @@ pub(super) async fn page(store: &Inner, request: &ListRequest) -> Result<ListPag
     key::check_prefix(&request.prefix)?;
     let most = if request.max_entries == 0 { PAGE_ENTRIES } else { request.max_entries.min(MOST_ENTRIES) };
     let client = store.client()?;
-    let retry = Retry::new(&store.options);
+    let mut retry = client.attempts(Read);
     let mut marker = request.continuation.clone();
     loop {
-        let page = raw_page(store, &client, request, marker.as_deref(), most, "", retry.afresh()).await?;
+        let page =
+            raw_page(store, &client, request, marker.as_deref(), most, "", retry.inquiry(Read)).await?;
         // The service may give an empty page with a marker: callers need not know.
         if !page.entries.is_empty() || page.next.is_none() {
             return Ok(page);
@@ -39,13 +41,20 @@ pub(super) async fn pending(store: &Inner, prefix: &str) -> Result<Vec<String>> 
     let mut names = [Vec::new(), Vec::new()];
     let request = ListRequest { prefix: prefix.to_owned(), ..ListRequest::default() };
     let client = store.client()?;
-    let retry = Retry::new(&store.options);
+    let mut retry = client.attempts(Read);
     for (include, names) in ["uncommittedblobs", ""].into_iter().zip(&mut names) {
         let mut marker = None;
         loop {
-            let page =
-                raw_page(store, &client, &request, marker.as_deref(), MOST_ENTRIES, include, retry.afresh())
-                    .await?;
+            let page = raw_page(
+                store,
+                &client,
+                &request,
+                marker.as_deref(),
+                MOST_ENTRIES,
+                include,
+                retry.inquiry(Read),
+            )
+            .await?;
             names.extend(page.entries.iter().map(|entry| entry.key().to_owned()));
             marker = page.next;
             if marker.is_none() {
@@ -125,14 +134,14 @@ fn object(element: &Element, key: String) -> Result<Option<ObjectMeta>> {
 
 /// Whether the container holds any object, below the store's root or not.
 pub(super) async fn any(store: &Inner, client: &Client) -> Result<bool> {
-    let retry = Retry::new(&store.options);
+    let mut retry = client.attempts(Read);
     let mut marker = String::new();
     loop {
         let mut query = vec![("restype", "container"), ("comp", "list"), ("maxresults", "1")];
         if !marker.is_empty() {
             query.push(("marker", &marker));
         }
-        let root = fetch(client, store.container()?, &query, retry.afresh()).await?;
+        let root = fetch(client, store.container()?, &query, retry.inquiry(Read)).await?;
         let blobs = root.child("Blobs").ok_or_else(|| protocol("the listing has no element Blobs"))?;
         if !blobs.children.is_empty() {
             return Ok(true);
@@ -148,7 +157,7 @@ pub(super) async fn any(store: &Inner, client: &Client) -> Result<bool> {
 /// Every container of the account.
 pub(super) async fn containers(store: &Inner) -> Result<Vec<ContainerInfo>> {
     let client = store.client()?;
-    let retry = Retry::new(&store.options);
+    let mut retry = client.attempts(Read);
     let mut found = Vec::new();
     let mut marker = String::new();
     loop {
@@ -156,7 +165,7 @@ pub(super) async fn containers(store: &Inner) -> Result<Vec<ContainerInfo>> {
         if !marker.is_empty() {
             query.push(("marker", &marker));
         }
-        let root = fetch(&client, "", &query, retry.afresh()).await?;
+        let root = fetch(&client, "", &query, retry.inquiry(Read)).await?;
         let list =
             root.child("Containers").ok_or_else(|| protocol("the listing has no element Containers"))?;
         for element in list.children.iter().filter(|element| element.name() == "Container") {
@@ -174,7 +183,7 @@ pub(super) async fn containers(store: &Inner) -> Result<Vec<ContainerInfo>> {
 
 /// One answer of a listing.
 async fn fetch(client: &Client, path: &str, query: &[(&str, &str)], mut retry: Retry) -> Result<Element> {
-    let call = client.call(Method::Get, path, query)?;
+    let call = client.call(Method::Get, path, query);
     let (_, body) = client.fetch(&call, &mut retry).await.map_err(|f| f.error)?;
     Element::parse(&body, "EnumerationResults")
 }

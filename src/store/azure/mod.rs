@@ -1,7 +1,8 @@
 //! `az://account/container/prefix`: objects as block blobs.
 //!
-//! The SDK gives credentials and the request pipeline; requests are built here, because the typed client
-//! cannot list by delimiter, trims names in listings and resolves `..` in keys.
+//! Requests are built here, because the SDK's typed client cannot list by delimiter, trims names in
+//! listings and resolves `..` in keys. They go over the data plane (`net/`), or, with
+//! `net.optimized=false`, through the SDK's pipeline; the SDK gives the token credentials.
 //!
 //! Azure records no CRC32C, so this backend keeps it in the user metadata, as `s3dlio_crc32c`. Names that
 //! start with `s3dlio_` are hidden from, and refused in, the metadata of the interface. Whoever else
@@ -10,25 +11,30 @@
 mod account;
 mod client;
 mod failure;
+mod headers;
 mod list;
 mod manage;
 mod name;
+mod pipeline;
+mod plane;
 mod read;
 mod retry;
 mod sign;
 mod token;
+mod tokens;
 mod transport;
 mod write;
 mod xml;
 
 use super::*;
+use crate::base::date::Timestamp;
 use crate::base::key::{self, KeyRules};
 use crate::error::{Code, Error, Result};
 use crate::options::Resolved;
 use crate::runtime::PerProcess;
 use account::Account;
 use client::Client;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// What the names of this backend's own metadata start with.
 const HIDDEN_METADATA: &str = "s3dlio_";
@@ -182,5 +188,6 @@ fn etag_of(text: &str) -> String {
 }
 
 fn http_date(text: &str) -> Option<SystemTime> {
-    azure_core::time::parse_rfc7231(text).ok().map(SystemTime::from)
+    let seconds = u64::try_from(Timestamp::parse_http(text)?.unix()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

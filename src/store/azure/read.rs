@@ -1,16 +1,17 @@
 //! Reading bytes and facts of an object.
 
-use super::client::{Client, header};
-use super::failure::{Failure, from_azure};
+use super::client::Client;
+use super::failure::Failure;
+use super::headers::Headers;
 use super::retry::Retry;
 use super::{HIDDEN_METADATA, Inner, META_CRC32C, etag_of, http_date};
 use crate::base::buffer::Window;
 use crate::base::checksum::parse_crc32c;
 use crate::error::{Code, Error, Result};
+use crate::net::Method;
+use crate::net::retry::classify::Lost;
+use crate::net::retry::classify::RequestKind::Read;
 use crate::store::{GetRequest, GetResult, ObjectMeta, range_len};
-use azure_core::http::Method;
-use azure_core::http::headers::Headers;
-use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -39,7 +40,7 @@ pub(super) async fn get_into(
 ) -> Result<GetResult> {
     let path = store.blob_path(key)?;
     let client = store.client()?;
-    let mut retry = Retry::new(&store.options);
+    let mut retry = client.attempts(Read);
     if dst.is_empty() || request.offset > MAX_OFFSET {
         let meta = head(&client, &path, key, request.if_match.as_deref(), &mut retry).await;
         let meta = meta.map_err(|f| changed(f).error)?;
@@ -50,29 +51,34 @@ pub(super) async fn get_into(
     let GetRequest { offset, if_match: etag } = request;
     let mut reading = Reading { client, path, key, offset, dst, done: 0, etag, meta: None };
     loop {
-        let failure = match retry.attempt(reading.go_on()).await {
-            Ok(meta) => return Ok(GetResult { bytes: reading.done, meta }),
+        let before = reading.done;
+        let failure = match reading.go_on(&retry).await {
+            Ok(meta) => {
+                retry.succeeded();
+                return Ok(GetResult { bytes: reading.done, meta });
+            }
             Err(failure) => failure,
         };
+        retry.progressed(reading.done.saturating_sub(before));
         if failure.status() == Some(416) {
             // The range starts at or past the end; the answer does not say where the end is.
-            let meta = head(client, path, key, reading.etag.as_deref(), &mut retry).await;
+            let meta = head(client, path, key, reading.etag.as_deref(), &mut retry.inquiry(Read)).await;
             let meta = meta.map_err(|f| changed(f).error)?;
             if reading.done == 0 && range_len(offset, reading.dst.len(), meta.size)? == 0 {
                 return Ok(GetResult { bytes: 0, meta });
             }
-            let now =
-                Error::new(Code::Changed, "the object grew while it was being read").with_retryable(true);
-            retry.again(now.into()).await.map_err(|f| f.error)?;
+            let grew = Error::new(Code::Changed, "the object grew while it was being read");
+            let grew = Failure::lost(Lost::Malformed, grew.with_retryable(true));
+            retry.again(client, grew).await.map_err(|f| f.error)?;
             continue;
         }
-        retry.again(changed(failure)).await.map_err(|f| f.error)?;
+        retry.again(client, changed(failure)).await.map_err(|f| f.error)?;
     }
 }
 
 impl Reading<'_> {
     /// One request for all that is missing.
-    async fn go_on(&mut self) -> Result<ObjectMeta, Failure> {
+    async fn go_on(&mut self, retry: &Retry) -> Result<ObjectMeta, Failure> {
         if self.etag.is_none() {
             self.done = 0; // without an ETag what is there may be of another object
         }
@@ -83,19 +89,19 @@ impl Reading<'_> {
         }
         let start = self.offset + self.done as u64;
         let end = self.offset.saturating_add(self.dst.len() as u64) - 1;
-        let mut call = self.client.call(Method::Get, self.path, &[])?;
+        let mut call = self.client.call(Method::Get, self.path, &[]);
         call = call.header("range", format!("bytes={start}-{end}"));
         if let Some(etag) = &self.etag {
             call = call.header("if-match", etag.as_str());
         }
-        let mut answer = self.client.send_once(&call).await?;
-        let range = content_range(answer.status, answer.headers())?;
+        let answer = self.client.send_once(&call, retry).await?;
+        let range = content_range(answer.status, &answer.headers)?;
         let wanted = start..range.total.min(end + 1);
         if range.bytes != wanted {
             let (got, total) = (&range.bytes, range.total);
             return Err(protocol(format!("bytes {wanted:?} were asked for, but {got:?} of {total} came")));
         }
-        let meta = meta(self.key, answer.headers(), range.total);
+        let meta = meta(self.key, &answer.headers, range.total);
         if let (Some(wanted), Some(got)) = (&self.etag, &meta.etag)
             && wanted != got
         {
@@ -107,19 +113,11 @@ impl Reading<'_> {
         }
         self.meta = Some(meta.clone());
         let stop = self.done + (range.bytes.end - start) as usize; // within `dst`
-        while let Some(chunk) = answer.body.next().await {
-            let chunk = chunk.map_err(|e| from_azure(&e))?;
-            let Some(place) = self.dst.get_mut(self.done..stop).and_then(|rest| rest.get_mut(..chunk.len()))
-            else {
-                return Err(protocol("more bytes came than were promised".into()));
-            };
-            place.copy_from_slice(&chunk);
-            self.done += chunk.len();
-        }
-        if self.done < stop {
-            let why = format!("{} bytes are missing at the end of the answer", stop - self.done);
-            return Err(Error::new(Code::Truncated, why).with_retryable(true).into());
-        }
+        let from = self.done;
+        let Some(place) = self.dst.get_mut(from..stop) else {
+            return Err(protocol("more bytes came than were asked for".into()));
+        };
+        answer.receive(place, &mut self.done).await?;
         Ok(meta)
     }
 }
@@ -143,7 +141,7 @@ pub(super) async fn head(
     retry: &mut Retry,
 ) -> Result<ObjectMeta, Failure> {
     let headers = head_headers(client, path, if_match, retry).await?;
-    let size = header(&headers, "content-length").and_then(|text| text.parse().ok());
+    let size = headers.get("content-length").and_then(|text| text.parse().ok());
     let size = size.ok_or_else(|| protocol("the answer has no valid Content-Length".into()))?;
     Ok(meta(key, &headers, size))
 }
@@ -154,31 +152,31 @@ pub(super) async fn head_headers(
     if_match: Option<&str>,
     retry: &mut Retry,
 ) -> Result<Headers, Failure> {
-    let mut call = client.call(Method::Head, path, &[])?;
+    let mut call = client.call(Method::Head, path, &[]);
     if let Some(etag) = if_match {
         call = call.header("if-match", etag);
     }
     match client.fetch(&call, retry).await {
         Ok((headers, _)) => Ok(headers),
-        Err(failure) if failure.status() == Some(403) => Err(explain(client, path, failure).await),
+        Err(failure) if failure.status() == Some(403) => Err(explain(client, path, failure, retry).await),
         Err(failure) => Err(failure),
     }
 }
 
 /// A refused HEAD has no text, and some refusals differ in their text only: a GET has it.
-async fn explain(client: &Client, path: &str, failure: Failure) -> Failure {
-    let Ok(call) = client.call(Method::Get, path, &[]) else { return failure };
-    match client.send_once(&call.header("range", "bytes=0-0")).await {
+async fn explain(client: &Client, path: &str, failure: Failure, retry: &Retry) -> Failure {
+    let call = client.call(Method::Get, path, &[]).header("range", "bytes=0-0");
+    match client.send_once(&call, retry).await {
         Err(more) if more.status() == Some(403) => more,
         _ => failure,
     }
 }
 
 fn meta(key: &str, headers: &Headers, size: u64) -> ObjectMeta {
-    let text = |name| header(headers, name).map(str::to_owned);
+    let text = |name| headers.get(name).map(str::to_owned);
     let named = headers.iter().filter_map(|(name, value)| {
-        let name = name.as_str().strip_prefix("x-ms-meta-")?.to_ascii_lowercase();
-        Some((name, value.as_str().to_owned()))
+        let name = name.to_ascii_lowercase();
+        Some((name.strip_prefix("x-ms-meta-")?.to_owned(), value.to_owned()))
     });
     let (hidden, metadata): (BTreeMap<_, _>, BTreeMap<_, _>) =
         named.partition(|(name, _)| name.starts_with(HIDDEN_METADATA));
@@ -186,8 +184,8 @@ fn meta(key: &str, headers: &Headers, size: u64) -> ObjectMeta {
     ObjectMeta {
         key: key.to_owned(),
         size,
-        etag: header(headers, "etag").map(etag_of),
-        last_modified: header(headers, "last-modified").and_then(http_date),
+        etag: headers.get("etag").map(etag_of),
+        last_modified: headers.get("last-modified").and_then(http_date),
         content_type: text("content-type"),
         metadata,
         crc32c,
@@ -203,7 +201,7 @@ struct ContentRange {
 /// an empty one, `bytes 100-99/100`, where the service says 416.
 fn content_range(status: u16, headers: &Headers) -> Result<ContentRange, Failure> {
     let parse = || {
-        let text = header(headers, "content-range")?.strip_prefix("bytes ")?;
+        let text = headers.get("content-range")?.strip_prefix("bytes ")?;
         let (range, total) = text.split_once('/')?;
         let (start, last) = range.split_once('-')?;
         let (start, end, total) =
@@ -219,11 +217,11 @@ fn content_range(status: u16, headers: &Headers) -> Result<ContentRange, Failure
 }
 
 fn protocol(why: String) -> Failure {
-    Error::new(Code::Protocol, why).into()
+    Failure::lost(Lost::Malformed, Error::new(Code::Protocol, why))
 }
 
 pub(super) async fn stat(store: &Inner, key: &str) -> Result<ObjectMeta> {
     let path = store.blob_path(key)?;
     let client = store.client()?;
-    head(&client, &path, key, None, &mut Retry::new(&store.options)).await.map_err(|f| f.error)
+    head(&client, &path, key, None, &mut client.attempts(Read)).await.map_err(|f| f.error)
 }

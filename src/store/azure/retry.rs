@@ -1,97 +1,119 @@
-//! How often and how long one operation is tried: `net.max_attempts` tries with growing, jittered
-//! pauses, all before the operation's deadline.
+//! The attempts of one operation: [`crate::net::retry`] decides, here it is carried out.
 
+use super::client::Client;
 use super::failure::Failure;
-use crate::error::{Code, Error};
-use crate::options::{self, Resolved};
-use std::future::Future;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use crate::net::retry::classify::RequestKind;
+use crate::net::retry::{Attempts, Decision, First, GiveUp, Reason};
+use std::time::Instant;
+use tokio::time::sleep;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// The tries of one operation.
 #[derive(Debug)]
 pub(super) struct Retry {
-    most: u32,
-    attempts: u32,
+    attempts: Attempts,
     started: Instant,
-    deadline: Option<Instant>,
-    pause: Duration,
+    /// Attempts that failed.
+    failed: u32,
+}
+
+/// What follows a failure.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Everything is ready for the next attempt.
+    Again,
+    /// The write may have happened: look, then success or [`Retry::not_applied`].
+    Look,
+    Over(GiveUp),
 }
 
 impl Retry {
-    pub(super) fn new(options: &Resolved) -> Retry {
-        let started = Instant::now();
-        let limit = options.duration(&options::NET_OPERATION_TIMEOUT_MS);
-        Retry {
-            most: u32::try_from(options.number(&options::NET_MAX_ATTEMPTS)).unwrap_or(u32::MAX),
-            attempts: 0,
-            started,
-            deadline: if limit.is_zero() { None } else { started.checked_add(limit) },
-            pause: FIRST_PAUSE,
+    pub(super) fn new(attempts: Attempts, started: Instant) -> Retry {
+        Retry { attempts, started, failed: 0 }
+    }
+
+    /// The attempts of a further request of the same operation: the deadline stays.
+    pub(super) fn inquiry(&mut self, kind: RequestKind) -> Retry {
+        Retry { attempts: self.attempts.inquiry(kind), started: self.started, failed: 0 }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.attempts.deadline()
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.attempts.succeeded();
+    }
+
+    /// See [`Attempts::progressed`].
+    pub(super) fn progressed(&mut self, bytes: usize) {
+        self.attempts.progressed(bytes as u64);
+    }
+
+    /// Says what follows a failure, after the pause and the preparations that it needs.
+    pub(super) async fn step(&mut self, client: &Client, failure: &Failure) -> Step {
+        self.failed += 1;
+        let decision = match failure.cause() {
+            Some(cause) => self.attempts.next(&cause, failure.retry_after, Instant::now()),
+            None => self.end(Reason::Final),
+        };
+        tracing::debug!(error = %failure.error, attempt = self.failed, ?decision, "an attempt failed");
+        let (wait, step) = match decision {
+            Decision::GiveUp(end) => return Step::Over(end),
+            Decision::Resolve { wait } => (wait, Step::Look),
+            Decision::Retry { wait, first } => {
+                let ready = match first {
+                    // The connections drop a dead one themselves.
+                    First::Nothing | First::FreshConnection => true,
+                    First::RefreshCredentials => client.renew_credentials(failure),
+                    First::CorrectClock => client.correct_clock(failure),
+                    First::RedirectRegion => false,
+                };
+                if !ready {
+                    return Step::Over(self.give_up(Reason::Final));
+                }
+                (wait, Step::Again)
+            }
+        };
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+        step
+    }
+
+    /// Gets ready for the next attempt, or gives the failure back where there should be none.
+    pub(super) async fn again(&mut self, client: &Client, failure: Failure) -> Result<(), Failure> {
+        match self.step(client, &failure).await {
+            Step::Again => Ok(()),
+            Step::Look => Err(self.finish(failure, self.give_up(Reason::Final))),
+            Step::Over(end) => Err(self.finish(failure, end)),
         }
     }
 
-    /// The tries of a further request of the same operation: the deadline stays.
-    pub(super) fn afresh(&self) -> Retry {
-        Retry { attempts: 0, pause: FIRST_PAUSE, ..*self }
-    }
-
-    /// One try, cut off at the deadline.
-    pub(super) async fn attempt<T>(
-        &mut self,
-        once: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        self.attempts += 1;
-        match self.deadline {
-            None => once.await,
-            Some(deadline) => match timeout_at(deadline, once).await {
-                Ok(done) => done,
-                Err(_) => Err(self.over()),
-            },
+    /// After [`Step::Look`]: the write is not there. Gives why it should not be sent again.
+    pub(super) fn not_applied(&mut self) -> Option<GiveUp> {
+        match self.attempts.not_applied(Instant::now()) {
+            Decision::GiveUp(end) => Some(end),
+            _ => None,
         }
     }
 
-    /// Waits before the next try, or gives the failure back where there should be none.
-    pub(super) async fn again(&mut self, failure: Failure) -> Result<(), Failure> {
-        let pause = failure.retry_after.unwrap_or_else(|| jittered(self.pause)).min(LONGEST_PAUSE * 3);
-        let late = self.deadline.is_some_and(|deadline| Instant::now() + pause >= deadline);
-        if !failure.error.retryable() || self.attempts >= self.most || late {
-            return Err(self.finish(failure));
-        }
-        tracing::debug!(error = %failure.error, attempt = self.attempts, "trying again");
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        sleep(pause).await;
-        Ok(())
+    /// The end, for a reason that the attempts themselves do not know.
+    pub(super) fn give_up(&self, reason: Reason) -> GiveUp {
+        GiveUp { reason, outcome_unknown: self.attempts.outcome_open() }
     }
 
-    /// Notes tries and time on a failure that is final.
-    pub(super) fn finish(&self, failure: Failure) -> Failure {
-        let (attempts, elapsed) = (self.attempts, self.started.elapsed());
-        failure.map(|error| error.with_attempts(attempts, elapsed))
+    /// Notes tries and time on a failure that is final, and why it is.
+    pub(super) fn finish(&self, failure: Failure, end: GiveUp) -> Failure {
+        let (attempts, elapsed) = (self.failed, self.started.elapsed());
+        failure.map(|error| {
+            let error = error.with_attempts(attempts, elapsed);
+            match end.reason.hint() {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+        })
     }
 
-    fn over(&self) -> Failure {
-        let error = Error::new(Code::Timeout, "the operation's deadline passed")
-            .with_retryable(false)
-            .with_hint("raise net.operation_timeout_ms");
-        self.finish(Failure { ambiguous: true, ..Failure::from(error) })
+    fn end(&self, reason: Reason) -> Decision {
+        Decision::GiveUp(self.give_up(reason))
     }
-}
-
-/// Between half of it and all of it.
-fn jittered(pause: Duration) -> Duration {
-    pause / 2 + (pause / 2).mul_f64((random() % 1024) as f64 / 1024.0)
-}
-
-/// Unpredictable enough for jitter and for names that must not collide, also after a fork.
-pub(super) fn random() -> u64 {
-    let mut hasher = RandomState::new().build_hasher();
-    hasher.write_u32(std::process::id());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    hasher.write_u128(now.as_nanos());
-    hasher.finish()
 }

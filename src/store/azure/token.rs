@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// What tokens are for.
+pub(super) const SCOPE: &str = "https://storage.azure.com/.default";
 /// A machine that is not in Azure has nobody who answers for managed identities.
 const MANAGED_IDENTITY_WAIT: Duration = Duration::from_secs(3);
 

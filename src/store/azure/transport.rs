@@ -1,10 +1,10 @@
 //! The HTTP client under the SDK's pipeline: our TLS, pool and timeouts. A timeout counts from the last
 //! byte that moved, so slow transfers live; a request's data is never held longer than its call.
 
-use super::client::header;
-use super::failure::{self, Lost};
+use super::failure::{self, NoAnswer};
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
+use crate::net::tls::client_config;
 use crate::options::{self, Resolved};
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
@@ -13,8 +13,6 @@ use azure_core::http::response::PinnedStream;
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
 use bytes::Bytes;
 use futures_util::stream;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -47,7 +45,7 @@ impl HttpTransport {
         let connections = options.size(&options::NET_MAX_CONNECTIONS);
         let idle = options.duration(&options::NET_IDLE_TIMEOUT_MS);
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(options.text(&options::NET_CA_BUNDLE))?)
+            .tls_backend_preconfigured(client_config(options.text(&options::NET_CA_BUNDLE))?)
             .connect_timeout(options.duration(&options::NET_CONNECT_TIMEOUT_MS))
             .pool_idle_timeout(idle)
             .pool_max_idle_per_host(if idle.is_zero() { 0 } else { connections })
@@ -65,7 +63,7 @@ impl HttpTransport {
         })
     }
 
-    async fn execute(&self, request: &Request) -> Result<AsyncRawResponse, Lost> {
+    async fn execute(&self, request: &Request) -> Result<AsyncRawResponse, NoAnswer> {
         let permit = self.in_flight.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Error::new(Code::Internal, "the connection limit is closed"))?;
         let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes())
@@ -77,19 +75,18 @@ impl HttpTransport {
         let Body::Bytes(data) = request.body() else {
             return Err(Error::new(Code::Internal, "a streaming body reached the HTTP client").into());
         };
-        let version = HeaderName::from_static("x-ms-version");
-        let blob = request.headers().get_optional_str(&version).is_some();
+        let blob = request.headers().iter().any(|(name, _)| name.as_str() == "x-ms-version");
         let sent = SENT.try_with(Arc::clone).ok().filter(|_| blob).unwrap_or_default();
         let upload = Upload::new(data.clone(), sent.clone());
         sent.store(data.is_empty(), Ordering::Release); // nothing shows when a request without a body goes out
         if !data.is_empty() {
-            if header(request.headers(), "content-length").is_none() {
+            if request.headers().iter().all(|(name, _)| name.as_str() != "content-length") {
                 building = building.header("content-length", data.len());
             }
             building = building.body(reqwest::Body::wrap_stream(upload.0.clone().stream()));
         }
         let exchange = unless_stalled(&upload.0, self.progress_timeout, building.send()).await;
-        let lost = |lost: Lost| Lost { sent: lost.sent && sent.load(Ordering::Acquire), ..lost };
+        let lost = |lost: NoAnswer| NoAnswer { sent: lost.sent && sent.load(Ordering::Acquire), ..lost };
         let exchange = exchange.map_err(lost)?;
         let response = exchange.map_err(|e| lost(failure::from_reqwest(e.without_url())))?;
         sent.store(true, Ordering::Release);
@@ -118,7 +115,7 @@ impl fmt::Debug for HttpTransport {
 }
 
 /// Our error inside the SDK's, to be found again by [`failure::from_azure`].
-fn into_azure(kind: ErrorKind, error: Lost) -> azure_core::Error {
+fn into_azure(kind: ErrorKind, error: NoAnswer) -> azure_core::Error {
     azure_core::Error::new(kind, error)
 }
 
@@ -127,7 +124,7 @@ type Receiving = (reqwest::Response, OwnedSemaphorePermit);
 async fn next_chunk(
     (mut response, permit): Receiving,
     limit: Duration,
-) -> Result<Option<(Bytes, Receiving)>, Lost> {
+) -> Result<Option<(Bytes, Receiving)>, NoAnswer> {
     match timeout(limit, response.chunk()).await {
         Ok(Ok(Some(chunk))) => Ok(Some((chunk, (response, permit)))),
         Ok(Ok(None)) => Ok(None),
@@ -136,10 +133,10 @@ async fn next_chunk(
     }
 }
 
-fn stalled(limit: Duration) -> Lost {
+fn stalled(limit: Duration) -> NoAnswer {
     let error = Error::new(Code::Timeout, format!("no byte moved for {} ms", limit.as_millis()))
         .with_hint("raise net.progress_timeout_ms if the service is just slow");
-    Lost { error, sent: true }
+    NoAnswer { error, sent: true }
 }
 
 /// Runs the exchange until its response head is there; gives up once nothing moved for `limit`.
@@ -147,7 +144,7 @@ async fn unless_stalled<T>(
     progress: &Progress,
     limit: Duration,
     exchange: impl Future<Output = T>,
-) -> Result<T, Lost> {
+) -> Result<T, NoAnswer> {
     let mut exchange = pin!(exchange);
     loop {
         let deadline = progress.last() + limit;
@@ -220,37 +217,4 @@ fn headers(map: &reqwest::header::HeaderMap) -> Headers {
         (HeaderName::from(name.as_str().to_owned()), value)
     });
     Headers::from(readable.collect::<HashMap<_, _>>())
-}
-
-/// rustls with ring and the system's certificate authorities, or with those of a bundle only.
-fn tls(bundle: Option<&str>) -> Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    match bundle {
-        Some(path) => {
-            let bad = |why: String| {
-                Error::new(Code::Tls, format!("cannot use the CA bundle {path:?}: {why}"))
-                    .with_hint("net.ca_bundle must name a PEM file of certificates")
-            };
-            let certificates = CertificateDer::pem_file_iter(path).map_err(|e| bad(e.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|e| bad(e.to_string()))?;
-                roots.add(certificate).map_err(|e| bad(e.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(bad("there is no certificate in it".into()));
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            let (_, ignored) = roots.add_parsable_certificates(found.certs);
-            if ignored > 0 || !found.errors.is_empty() {
-                tracing::debug!(ignored, errors = ?found.errors, "some system certificates are unusable");
-            }
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::new(Code::Tls, "cannot configure TLS").with_source(&e))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

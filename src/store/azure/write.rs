@@ -5,19 +5,21 @@
 //! Blocks that were never published expire after a week; `abort` removes them at once where it can do so
 //! without touching anybody else's object or upload.
 
-use super::client::{Call, Client, header};
+use super::client::{Call, Client};
 use super::failure::{self, Failure};
+use super::headers::Headers;
 use super::read::head_headers;
-use super::retry::{Retry, random};
+use super::retry::{Retry, Step};
 use super::xml::Element;
 use super::{HIDDEN_METADATA, Inner, MAX_PARTS, META_CRC32C, META_WRITE, etag_of};
 use crate::base::checksum::{Crc32c, format_crc32c};
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
+use crate::net::Method;
+use crate::net::retry::classify::RequestKind::{self, Commit, Read, Write};
+use crate::net::retry::{Reason, backoff};
 use crate::store::{Part, PutCondition, PutOptions, PutResult, Upload, UploadTotal, check_put_options};
 use async_trait::async_trait;
-use azure_core::http::Method;
-use azure_core::http::headers::Headers;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -35,9 +37,9 @@ pub(super) async fn put(store: &Inner, key: &str, data: Bytes, options: &PutOpti
     let client = store.client()?;
     let nonce = new_nonce();
     let crc = Crc32c::of(&data);
-    let call = client.call(Method::Put, &path, &[])?.header("x-ms-blob-type", "BlockBlob").body(data);
+    let call = client.call(Method::Put, &path, &[]).header("x-ms-blob-type", "BlockBlob").body(data);
     let call = describe(call, options, crc, &nonce);
-    let mut retry = Retry::new(&store.options);
+    let mut retry = client.attempts(kind_of(&options.condition));
     let done = publish(&client, &path, &call, &options.condition, &nonce, &mut retry).await;
     done.map_err(|error| match options.condition {
         PutCondition::Always => failure::repeatable(error),
@@ -84,29 +86,44 @@ async fn publish(
     nonce: &str,
     retry: &mut Retry,
 ) -> Result<PutResult> {
-    let mut unknown = false;
     loop {
-        let failure = match retry.attempt(client.confirm_once(call)).await {
-            Ok(headers) => return Ok(result_of(&headers)),
+        let failure = match client.confirm_once(call, retry).await {
+            Ok(headers) => {
+                retry.succeeded();
+                return Ok(result_of(&headers));
+            }
             Err(failure) => failure,
         };
         let refused = failure.status().is_some_and(|status| matches!(status, 400 | 404 | 409 | 412));
-        if refused && unknown {
-            match own_write(client, path, nonce, retry).await {
-                Ok(Some(done)) => return Ok(done),
-                Ok(None) => {}
-                Err(_) => return Err(failure::unknown(retry.finish(failure).error)),
+        let over = match retry.step(client, &failure).await {
+            Step::Again => continue,
+            Step::Look => None,
+            Step::Over(end) if !end.outcome_unknown => {
+                return Err(refusal(retry.finish(failure, end), condition));
             }
-        }
-        unknown = !refused && (unknown || call.may_be_done(&failure));
-        let Err(last) = retry.again(failure).await else { continue };
-        if !unknown {
-            return Err(refusal(last, condition));
-        }
-        return match own_write(client, path, nonce, retry).await {
-            Ok(Some(done)) => Ok(done),
-            _ => Err(failure::unknown(last.error)),
+            Step::Over(end) => Some(end),
         };
+        let own = own_write(client, path, nonce, retry).await;
+        let end = match (own, over) {
+            (Ok(Some(done)), _) => return Ok(done),
+            (Ok(None), _) if refused => {
+                return Err(refusal(retry.finish(failure, retry.give_up(Reason::Final)), condition));
+            }
+            (Ok(None), None) => match retry.not_applied() {
+                Some(end) => end,
+                None => continue,
+            },
+            (_, over) => over.unwrap_or(retry.give_up(Reason::Final)),
+        };
+        return Err(failure::unknown(retry.finish(failure, end).error));
+    }
+}
+
+/// Whether sending the write twice is as good as once.
+fn kind_of(condition: &PutCondition) -> RequestKind {
+    match condition {
+        PutCondition::Always => Write,
+        PutCondition::CreateOnly | PutCondition::IfMatch(_) => Commit,
     }
 }
 
@@ -133,9 +150,8 @@ fn refusal(failure: Failure, condition: &PutCondition) -> Error {
 }
 
 /// The object, if it is what the write with this nonce stored.
-async fn own_write(client: &Client, path: &str, nonce: &str, retry: &Retry) -> Result<Option<PutResult>> {
-    let mut retry = retry.afresh();
-    match head_headers(client, path, None, &mut retry).await {
+async fn own_write(client: &Client, path: &str, nonce: &str, retry: &mut Retry) -> Result<Option<PutResult>> {
+    match head_headers(client, path, None, &mut retry.inquiry(Read)).await {
         Ok(headers) if headers_nonce(&headers) == Some(nonce) => Ok(Some(result_of(&headers))),
         Ok(_) => Ok(None),
         Err(failure) if failure.status() == Some(404) => Ok(None),
@@ -144,18 +160,18 @@ async fn own_write(client: &Client, path: &str, nonce: &str, retry: &Retry) -> R
 }
 
 pub(super) fn headers_nonce(headers: &Headers) -> Option<&str> {
-    header(headers, "x-ms-meta-s3dlio_write")
+    headers.get("x-ms-meta-s3dlio_write")
 }
 
 fn result_of(headers: &Headers) -> PutResult {
     PutResult {
-        etag: header(headers, "etag").map(etag_of),
-        version: header(headers, "x-ms-version-id").map(str::to_owned),
+        etag: headers.get("etag").map(etag_of),
+        version: headers.get("x-ms-version-id").map(str::to_owned),
     }
 }
 
 fn new_nonce() -> String {
-    format!("{:016x}", random())
+    format!("{:016x}", backoff::seed())
 }
 
 /// An upload in blocks.
@@ -190,10 +206,6 @@ impl BlockUpload {
         STANDARD.encode(format!("{}-{number:07}", self.nonce))
     }
 
-    fn retry(&self) -> Retry {
-        Retry::new(&self.store.options)
-    }
-
     async fn stage(&self, part: &Part) -> Result<()> {
         if part.number >= MAX_PARTS {
             return Err(Error::new(
@@ -207,13 +219,13 @@ impl BlockUpload {
         let client = self.store.client()?;
         lock(&self.state).started = true;
         let query = [("comp", "block"), ("blockid", &self.block_id(part.number))];
-        let call = client.call(Method::Put, &self.path, &query)?.body(part.data.clone());
-        let mut retry = self.retry();
+        let call = client.call(Method::Put, &self.path, &query).body(part.data.clone());
+        let mut retry = client.attempts(Write);
         loop {
-            match retry.attempt(client.confirm_once(&call)).await {
-                Ok(_) => break,
+            match client.confirm_once(&call, &retry).await {
+                Ok(_) => break retry.succeeded(),
                 Err(failure) => {
-                    retry.again(failure).await.map_err(|f| refusal(f, &PutCondition::Always))?;
+                    retry.again(&client, failure).await.map_err(|f| refusal(f, &PutCondition::Always))?;
                 }
             }
         }
@@ -240,10 +252,11 @@ impl BlockUpload {
             ));
         }
         let client = self.store.client()?;
-        let call = client.call(Method::Put, &self.path, &[("comp", "blocklist")])?.body(list.into());
+        let call = client.call(Method::Put, &self.path, &[("comp", "blocklist")]).body(list.into());
         let call = describe(call, &self.options, whole, &self.nonce);
         let condition = &self.options.condition;
-        let done = publish(&client, &self.path, &call, condition, &self.nonce, &mut self.retry()).await?;
+        let mut retry = client.attempts(kind_of(condition));
+        let done = publish(&client, &self.path, &call, condition, &self.nonce, &mut retry).await?;
         lock(&self.state).over = true;
         Ok(done)
     }
@@ -270,15 +283,15 @@ impl BlockUpload {
     /// one of an earlier, interrupted `discard`). Where there is an object they are left to expire:
     /// discarding them would mean to write that object again.
     async fn only_ours_wait(&self, client: &Client) -> Result<bool> {
-        match head_headers(client, &self.path, None, &mut self.retry()).await {
+        match head_headers(client, &self.path, None, &mut client.attempts(Read)).await {
             Ok(headers) => return Ok(headers_nonce(&headers) == Some(self.placeholder_nonce().as_str())),
             Err(failure) if failure.error.code() == Code::NotFound => {}
             Err(failure) if failure.error.code() == Code::ContainerNotFound => return Ok(false),
             Err(failure) => return Err(failure.error),
         }
         let query = [("comp", "blocklist"), ("blocklisttype", "uncommitted")];
-        let call = client.call(Method::Get, &self.path, &query)?;
-        let body = match client.fetch(&call, &mut self.retry()).await {
+        let call = client.call(Method::Get, &self.path, &query);
+        let body = match client.fetch(&call, &mut client.attempts(Read)).await {
             Ok((_, body)) => body,
             Err(failure) if failure.status() == Some(404) => return Ok(false),
             Err(failure) => return Err(failure.error),
@@ -302,14 +315,14 @@ impl BlockUpload {
     async fn discard(&self, client: &Client) -> Result<()> {
         let list = Bytes::from_static(b"<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList></BlockList>");
         let nonce = self.placeholder_nonce();
-        let call = client.call(Method::Put, &self.path, &[("comp", "blocklist")])?.body(list);
+        let call = client.call(Method::Put, &self.path, &[("comp", "blocklist")]).body(list);
         let call = call.header("if-none-match", "*").metadata(META_WRITE, &nonce);
-        let mut retry = self.retry();
+        let mut retry = client.attempts(Commit);
         let made = publish(client, &self.path, &call, &PutCondition::CreateOnly, &nonce, &mut retry).await;
         let etag = match made {
             Ok(made) => made.etag,
             Err(error) if error.code() == Code::AlreadyExists => {
-                match own_write(client, &self.path, &nonce, &retry).await? {
+                match own_write(client, &self.path, &nonce, &mut retry).await? {
                     Some(made) => made.etag,
                     None => return Ok(()), // somebody published an object: it is theirs
                 }
@@ -319,8 +332,8 @@ impl BlockUpload {
         let Some(etag) = etag else {
             return Err(Error::new(Code::Protocol, "the answer to a write has no ETag"));
         };
-        let call = client.call(Method::Delete, &self.path, &[])?.header("if-match", etag);
-        match client.fetch(&call, &mut self.retry()).await {
+        let call = client.call(Method::Delete, &self.path, &[]).header("if-match", etag);
+        match client.fetch(&call, &mut client.attempts(Write)).await {
             Ok(_) => Ok(()),
             Err(failure) if matches!(failure.status(), Some(404 | 412)) => Ok(()),
             Err(failure) => Err(failure.error),
@@ -346,17 +359,5 @@ impl Upload for BlockUpload {
 impl fmt::Debug for BlockUpload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BlockUpload({})", self.store.root.join(&self.key))
-    }
-}
-
-impl Client {
-    /// Sends a write once. The answer's head decides; its body says nothing more.
-    pub(super) async fn confirm_once(&self, call: &Call) -> Result<Headers, Failure> {
-        let answer = self.send_once(call).await?;
-        let headers = answer.headers().clone();
-        if let Err(error) = answer.body.collect().await {
-            tracing::debug!(error = %failure::from_azure(&error).error, "the body of a good answer was lost");
-        }
-        Ok(headers)
     }
 }
