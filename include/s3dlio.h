@@ -22,7 +22,7 @@
  *
  * 2. Errors
  * A function that can fail returns a status: S3DLIO_OK (0), a positive outcome that is no error
- * (S3DLIO_END), or a negative S3DLIO_ERR_*. Its last parameter `err` may be NULL; else *err is set to
+ * (S3DLIO_END, S3DLIO_TIMEOUT), or a negative S3DLIO_ERR_*. Its last parameter `err` may be NULL; else *err is set to
  * NULL at the start and, on failure, to an error object, which the caller frees. So free an error
  * before *err is used again. Outputs are written on success only; where a function differs, it says so.
  * There is no "last error" of a thread. A status that a program does not know: negative is an error.
@@ -33,7 +33,8 @@
  * s3dlio_<handle>_free. Free takes NULL, never blocks, never does I/O, never fails, and may be called
  * on any thread (a finalizer's too) and in any order: children keep what they need of their parents.
  * Strings that are returned as const char * belong to the handle they came from and live as long as it
- * does, unless the function says otherwise. Memory that a caller passes is used only during the call.
+ * does, unless the function says otherwise. Memory that a caller passes is used only during the call;
+ * the _submit functions are the exception (11).
  *
  * 4. Handles are checked
  * A handle that was freed, is of another type or was never one is S3DLIO_ERR_BAD_HANDLE; NULL is
@@ -53,26 +54,53 @@
  *
  * 7. Threads
  * Every function may be called on any thread. The types' comments say what may run at the same time on
- * one handle; where only one call may, a second one is S3DLIO_ERR_INVALID_STATE at once. Calls block;
+ * one handle; where only one call may, a second one is S3DLIO_ERR_INVALID_STATE at once. Calls block
+ * (but for the _submit functions);
  * local files and memory are read and written on the calling thread, network I/O runs on threads of the
  * library's, which block all signals. A blocking call on one of those threads (from a log callback) is
  * S3DLIO_ERR_WOULD_DEADLOCK.
  *
  * 8. fork()
  * After fork() the child uses stores, options, buffers and errors as before: its first operation starts
- * fresh threads and connections. Readers, writers and listers are S3DLIO_ERR_FORKED in the child and go
+ * fresh threads and connections. Readers, writers, listers and queues are S3DLIO_ERR_FORKED in the child and go
  * on in the parent; freeing them in the child touches nothing of the parent's. fork() waits for no
  * running transfer.
  *
  * 9. exit
  * A program may exit at any time, with live handles and running transfers; what was not finished is not
- * published. s3dlio_shutdown is for those who want to wait. The library stays loaded after dlclose.
+ * published. s3dlio_shutdown is for those who want to wait; it cancels what was submitted to queues. The library stays loaded after dlclose.
  *
  * 10. Versions
  * Functions never change their meaning or parameters; new ones are added. Status numbers and option
  * keys are never reused. Compare s3dlio_abi_version() with S3DLIO_ABI_VERSION: the same upper half, and
  * at least the lower half. Before 1.0 every 0.y has an upper half of its own. "Since:" names the
  * version that brought a function.
+ *
+ * 11. Without waiting
+ * A queue gives the outcomes of submitted operations as events, and has a descriptor to wait for:
+ *
+ *     s3dlio_queue *queue;
+ *     int32_t fd;
+ *     s3dlio_event done;
+ *     s3dlio_queue_new(&queue, &err);
+ *     s3dlio_queue_fd(queue, &fd, &err);
+ *     int loop = epoll_create1(EPOLL_CLOEXEC);
+ *     epoll_ctl(loop, EPOLL_CTL_ADD, fd, &(struct epoll_event){.events = EPOLLIN, .data.fd = fd});
+ *     for (uint64_t i = 0; i < count; i++) {
+ *         s3dlio_store_get_into_submit(store, keys[i], memory[i], sizes[i], queue, i, NULL, &err);
+ *     }
+ *     for (uint64_t left = count; left > 0;) {
+ *         struct epoll_event ready;
+ *         epoll_wait(loop, &ready, 1, -1);
+ *         while (s3dlio_queue_next(queue, 0, &done, sizeof done, &err) == S3DLIO_OK) {
+ *             if (done.status < 0) fprintf(stderr, "%s\n", s3dlio_error_message(done.error));
+ *             else use(memory[done.token], done.bytes);
+ *             s3dlio_error_free(done.error);
+ *             s3dlio_buffer_free(done.data);
+ *             left--;
+ *         }
+ *     }
+ *     s3dlio_queue_free(queue);
  */
 
 #ifndef S3DLIO_H
@@ -222,11 +250,11 @@ extern "C" {
 
 /**
  * Not an error: there is nothing more. A lister at its end, a sequential reader at the end of its
- * object.
+ * object, a closed queue whose events were all taken.
  */
 #define S3DLIO_END 1
 
-/** Not an error: a wait ended without an event. Reserved; no function returns it yet. */
+/** Not an error: a wait ended without an event. */
 #define S3DLIO_TIMEOUT 2
 
 /** `kind` of s3dlio_object_info: an object. */
@@ -262,11 +290,17 @@ typedef struct s3dlio_error s3dlio_error;
 /** A listing under way. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE). */
 typedef struct s3dlio_lister s3dlio_lister;
 
+/** A submitted operation, to cancel it or to ask how far it is. Any thread, concurrently. */
+typedef struct s3dlio_op s3dlio_op;
+
 /**
  * A set of options. Any thread; many may read it at once, a change that meets another change is
  * S3DLIO_ERR_INVALID_STATE.
  */
 typedef struct s3dlio_options s3dlio_options;
+
+/** Where the events of submitted operations come. Any thread, concurrently. */
+typedef struct s3dlio_queue s3dlio_queue;
 
 /**
  * One object that is being read. Any thread; size, info, read_at and readv_at concurrently, the
@@ -424,11 +458,12 @@ const char *s3dlio_status_name(int32_t status);
 const char *s3dlio_status_doc(int32_t status);
 
 /**
- * Waits until running calls and the clean-up of freed handles are done, at most `timeout_ms`
- * milliseconds, and ends the library's threads. Optional: a program may simply exit. Readers,
+ * Cancels submitted operations, whose events say SHUTDOWN and can be taken afterwards, waits until
+ * they, running calls and the clean-up of freed handles are done, at most `timeout_ms` milliseconds,
+ * and ends the library's threads. Optional: a program may simply exit. Readers,
  * writers and listers from before return S3DLIO_ERR_SHUTDOWN afterwards; everything else starts the
  * library afresh.
- * Errors: TIMEOUT (work is still running; nothing changed), WOULD_DEADLOCK.
+ * Errors: TIMEOUT (work is still running; nothing else changed), WOULD_DEADLOCK.
  * Since: 0.1
  */
 int32_t s3dlio_shutdown(uint64_t timeout_ms, s3dlio_error **err);
@@ -1311,6 +1346,312 @@ int32_t s3dlio_exists(const char *uri, const s3dlio_options *options, int32_t *e
  * Since: 0.1
  */
 int32_t s3dlio_delete(const char *uri, const s3dlio_options *options, s3dlio_error **err);
+
+/*
+ * ==================================================================================================
+ * Queues
+ *
+ * A queue takes the place of waiting: the _submit functions start an operation and return at once,
+ * and its outcome comes as an event of the queue, under the token that the caller chose. The descriptor
+ * of a queue is readable exactly while there are events, so that epoll, poll, select, asyncio or
+ * libuv can wait for it. Any thread, concurrently: one queue for a program, a thread or an event loop.
+ *
+ * - A submit that returned S3DLIO_OK gives exactly one event: on success, on error, when it was
+ *   cancelled (CANCELLED), when s3dlio_shutdown ended it (SHUTDOWN). A submit that failed gives none.
+ * - Memory that was passed to a submit is the library's until its event is taken. Texts and structs
+ *   (keys, put options) are copied: they are the caller's again when the submit returns.
+ * - Handles may be freed while operations on them are under way. A reader's sequential read, a lister
+ *   and a writer have one operation at a time; another one before its event is INVALID_STATE.
+ * - Of each queue up to 256 network operations, and 4 per processor (8 to 32) on local files and memory,
+ *   run at once; the others wait for their turn. Events come in the order in which operations end.
+ * - In a forked child the queue is FORKED. After s3dlio_shutdown it can be used as before.
+ *
+ * Freeing a queue cancels what is under way, and then nobody can tell when the memory is free. So end
+ * with s3dlio_queue_close, take events until S3DLIO_END, and free it then.
+ */
+
+/** The end of one operation. The caller frees data, error and reader where they are not NULL. */
+typedef struct s3dlio_event {
+    /** As it was given to the submit. */
+    uint64_t token;
+    /** What the blocking function would have returned: S3DLIO_OK, S3DLIO_END or an error's code. */
+    int32_t status;
+    /** 0. */
+    uint32_t reserved;
+    /** Bytes read or written. */
+    uint64_t bytes;
+    /**
+     * The bytes of a get. Where infos or written are set: the owner of what they point to, without
+     * contents of its own. Else NULL.
+     */
+    s3dlio_buffer *data;
+    /** What went wrong, or NULL. */
+    s3dlio_error *error;
+    /** The reader that was opened, or NULL. */
+    s3dlio_reader *reader;
+    /** A stat's or a listing's facts: info_count pointers, which live as long as data. */
+    const s3dlio_object_info *const *infos;
+    /** How many infos there are. */
+    size_t info_count;
+    /** What a put or a writer's finish has written; lives as long as data. */
+    const s3dlio_write_stats *written;
+} s3dlio_event;
+
+/**
+ * Makes a queue. The caller frees it.
+ * Errors: INVALID_ARGUMENT, IO (no more descriptors), OUT_OF_MEMORY.
+ * Since: 0.1
+ */
+int32_t s3dlio_queue_new(s3dlio_queue **queue, s3dlio_error **err);
+
+/**
+ * The descriptor that is readable exactly while there are events. It is the queue's: wait for it, but
+ * do not read, write or close it. It does not pass through exec().
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE, FORKED.
+ * Since: 0.1
+ */
+int32_t s3dlio_queue_fd(const s3dlio_queue *queue, int32_t *fd, s3dlio_error **err);
+
+/**
+ * Takes the next event: S3DLIO_OK and the event; S3DLIO_TIMEOUT where none came within `timeout_ms`
+ * milliseconds (0: do not wait; negative: wait for ever); S3DLIO_END where none will come, because the
+ * queue is closed and all were taken. An operation's failure is in the event, not here.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE, FORKED, WOULD_DEADLOCK (only where it would wait).
+ * Since: 0.1
+ */
+int32_t s3dlio_queue_next(const s3dlio_queue *queue,
+                          int64_t timeout_ms,
+                          s3dlio_event *event,
+                          size_t event_size,
+                          s3dlio_error **err);
+
+/**
+ * Ends the queue: submits are INVALID_STATE from now on. With `cancel` 1 the operations under way are
+ * cancelled too. Their events still come, and after the last one S3DLIO_END. Again is success.
+ * Errors: INVALID_ARGUMENT (also where cancel is not 0 or 1), BAD_HANDLE, FORKED.
+ * Since: 0.1
+ */
+int32_t s3dlio_queue_close(s3dlio_queue *queue, int32_t cancel, s3dlio_error **err);
+
+/**
+ * Frees the queue with the events that nobody took. Operations under way are cancelled; the memory
+ * that was passed to them is to stay until s3dlio_shutdown returned S3DLIO_OK, so rather close the
+ * queue and take its events before. NULL and stale handles are ignored.
+ * Since: 0.1
+ */
+void s3dlio_queue_free(s3dlio_queue *queue);
+
+/**
+ * Asks the operation to end soon. Its event comes as ever: CANCELLED, or its outcome where it was
+ * faster. A cancelled put, delete or finish may have taken effect; a writer whose write was cancelled
+ * can only be aborted or freed. Again, and after the end, is success.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE, FORKED.
+ * Since: 0.1
+ */
+int32_t s3dlio_op_cancel(const s3dlio_op *op, s3dlio_error **err);
+
+/**
+ * How far the operation is: bytes moved so far, counted as requests end, and how many there will be
+ * at most (UINT64_MAX where that is not known before). Either pointer may be NULL.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE, FORKED.
+ * Since: 0.1
+ */
+int32_t s3dlio_op_progress(const s3dlio_op *op, uint64_t *done, uint64_t *total, s3dlio_error **err);
+
+/**
+ * Frees the op; the operation goes on, and its event comes. NULL and stale handles are ignored.
+ * Since: 0.1
+ */
+void s3dlio_op_free(s3dlio_op *op);
+
+/*
+ * ==================================================================================================
+ * Submitting operations
+ *
+ * Each takes what the blocking function of the same name takes, then the queue, the token of the
+ * event, and `op`: NULL, or where a handle goes to cancel the operation and ask how far it is, which
+ * the caller frees. None of them blocks or does I/O. What is wrong with the arguments is returned at
+ * once, and then there is no event: INVALID_ARGUMENT, BAD_HANDLE, INVALID_STATE (the queue is closed; a
+ * reader, lister or writer is busy), FORKED, SHUTDOWN (during s3dlio_shutdown), OUT_OF_MEMORY. What
+ * goes wrong later is in the event, with the codes of the blocking function.
+ */
+
+/**
+ * Starts reading a whole object; the event has it in data.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_get_submit(const s3dlio_store *store,
+                                const char *key,
+                                const s3dlio_queue *queue,
+                                uint64_t token,
+                                s3dlio_op **op,
+                                s3dlio_error **err);
+
+/**
+ * Starts reading `length` bytes from `offset`, as s3dlio_store_get_range; the event has them in data.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_get_range_submit(const s3dlio_store *store,
+                                      const char *key,
+                                      uint64_t offset,
+                                      uint64_t length,
+                                      const s3dlio_queue *queue,
+                                      uint64_t token,
+                                      s3dlio_op **op,
+                                      s3dlio_error **err);
+
+/**
+ * Starts reading a whole object into `dst`, which has room for `capacity` bytes and is the library's
+ * until the event is taken; the event has the object's size in bytes.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_get_into_submit(const s3dlio_store *store,
+                                     const char *key,
+                                     void *dst,
+                                     size_t capacity,
+                                     const s3dlio_queue *queue,
+                                     uint64_t token,
+                                     s3dlio_op **op,
+                                     s3dlio_error **err);
+
+/**
+ * Starts reading `length` bytes from `offset` into `dst`, which is the library's until the event is
+ * taken; the event says how many bytes came, fewer only at the object's end.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_get_range_into_submit(const s3dlio_store *store,
+                                           const char *key,
+                                           uint64_t offset,
+                                           void *dst,
+                                           size_t length,
+                                           const s3dlio_queue *queue,
+                                           uint64_t token,
+                                           s3dlio_op **op,
+                                           s3dlio_error **err);
+
+/**
+ * Starts storing `length` bytes as the object `key`. `data` is the library's, and not to be changed,
+ * until the event is taken. `options` may be NULL. The event has what was written.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_put_submit(const s3dlio_store *store,
+                                const char *key,
+                                const void *data,
+                                size_t length,
+                                const s3dlio_put_options *options,
+                                size_t options_size,
+                                const s3dlio_queue *queue,
+                                uint64_t token,
+                                s3dlio_op **op,
+                                s3dlio_error **err);
+
+/**
+ * Starts asking for an object's facts; the event has them as its one info, with all texts.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_stat_submit(const s3dlio_store *store,
+                                 const char *key,
+                                 const s3dlio_queue *queue,
+                                 uint64_t token,
+                                 s3dlio_op **op,
+                                 s3dlio_error **err);
+
+/**
+ * Starts deleting one object. A missing one is success.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_delete_submit(const s3dlio_store *store,
+                                   const char *key,
+                                   const s3dlio_queue *queue,
+                                   uint64_t token,
+                                   s3dlio_op **op,
+                                   s3dlio_error **err);
+
+/**
+ * Starts fetching the next entries of a listing, as many as come in one answer: the event has at
+ * least one info, or the status S3DLIO_END. s3dlio_lister_next goes on after them.
+ * Since: 0.1
+ */
+int32_t s3dlio_lister_page_submit(s3dlio_lister *lister,
+                                  const s3dlio_queue *queue,
+                                  uint64_t token,
+                                  s3dlio_op **op,
+                                  s3dlio_error **err);
+
+/**
+ * Starts opening an object for reading; the event has the reader. `options` may be NULL; they are
+ * copied.
+ * Since: 0.1
+ */
+int32_t s3dlio_reader_open_submit(const s3dlio_store *store,
+                                  const char *key,
+                                  const s3dlio_options *options,
+                                  const s3dlio_queue *queue,
+                                  uint64_t token,
+                                  s3dlio_op **op,
+                                  s3dlio_error **err);
+
+/**
+ * Starts reading `length` bytes from `offset` into `dst`, which is the library's until the event is
+ * taken; the event says how many bytes came, fewer only at the object's end. Many may be under way on
+ * one reader.
+ * Since: 0.1
+ */
+int32_t s3dlio_reader_read_at_submit(const s3dlio_reader *reader,
+                                     uint64_t offset,
+                                     void *dst,
+                                     size_t length,
+                                     const s3dlio_queue *queue,
+                                     uint64_t token,
+                                     s3dlio_op **op,
+                                     s3dlio_error **err);
+
+/**
+ * Starts reading up to `length` bytes from the position into `dst`, which is the library's until the
+ * event is taken. The event has the bytes that came, at least 1, or S3DLIO_END at the end; with
+ * length 0 it is S3DLIO_OK. After a cancelled one the position is unspecified: seek.
+ * Since: 0.1
+ */
+int32_t s3dlio_reader_read_submit(s3dlio_reader *reader,
+                                  void *dst,
+                                  size_t length,
+                                  const s3dlio_queue *queue,
+                                  uint64_t token,
+                                  s3dlio_op **op,
+                                  s3dlio_error **err);
+
+/**
+ * Starts appending `length` bytes. `data` is the library's, and not to be changed, until the event is
+ * taken, which comes once the bytes are taken in, as s3dlio_writer_write returns.
+ * Since: 0.1
+ */
+int32_t s3dlio_writer_write_submit(s3dlio_writer *writer,
+                                   const void *data,
+                                   size_t length,
+                                   const s3dlio_queue *queue,
+                                   uint64_t token,
+                                   s3dlio_op **op,
+                                   s3dlio_error **err);
+
+/**
+ * Starts publishing the object, as s3dlio_writer_finish; the event has what was written.
+ * Since: 0.1
+ */
+int32_t s3dlio_writer_finish_submit(s3dlio_writer *writer,
+                                    const s3dlio_queue *queue,
+                                    uint64_t token,
+                                    s3dlio_op **op,
+                                    s3dlio_error **err);
+
+/**
+ * Starts removing everything that was stored, as s3dlio_writer_abort.
+ * Since: 0.1
+ */
+int32_t s3dlio_writer_abort_submit(s3dlio_writer *writer,
+                                   const s3dlio_queue *queue,
+                                   uint64_t token,
+                                   s3dlio_op **op,
+                                   s3dlio_error **err);
 
 #ifdef __cplusplus
 }

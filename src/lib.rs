@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! ffi            one file per C handle: parse arguments, call the core, convert the result
+//!   queue/       operations without a caller who waits: events, cancel, progress
 //!   transfer/    ranged get, writer, reader, codec, validation
 //!     store/     trait ObjectStore and its five backends
 //!       net/     the HTTP/1.1 data plane: connections, TLS, heads, bodies into memory
@@ -21,6 +22,8 @@ pub mod error;
 #[doc(hidden)]
 pub mod net;
 pub mod options;
+#[doc(hidden)]
+pub mod queue;
 pub mod runtime;
 pub mod store;
 pub mod trace;

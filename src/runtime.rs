@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
 
 /// When something was made: it is stale once the process forked or the library was shut down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,17 +46,22 @@ impl Era {
         self.forks != FORKS.load(Ordering::Acquire)
     }
 
-    /// `Forked` or `Shutdown` where this era is over.
-    pub fn check(self) -> Result<()> {
-        let now = Era::now();
-        if self.forks != now.forks {
+    /// `Forked` where the process forked since.
+    pub fn check_fork(self) -> Result<()> {
+        if self.forked() {
             return Err(Error::new(
                 Code::Forked,
                 "this handle was inherited through fork() and works only in the parent process",
             )
-            .with_hint("open readers and writers in the process that uses them"));
+            .with_hint("open readers, writers and queues in the process that uses them"));
         }
-        if self.shutdowns != now.shutdowns {
+        Ok(())
+    }
+
+    /// `Forked` or `Shutdown` where this era is over.
+    pub fn check(self) -> Result<()> {
+        self.check_fork()?;
+        if self.shutdowns != SHUTDOWNS.load(Ordering::Acquire) {
             return Err(Error::new(
                 Code::Shutdown,
                 "this handle was opened before the library was shut down",
@@ -72,6 +78,8 @@ struct Live {
     handle: Handle,
     busy: Mutex<Busy>,
     idle: Condvar,
+    /// Whether a shutdown waits, for the work that it cuts short: [`Admission`].
+    closing: watch::Sender<bool>,
 }
 
 /// Whether something may start is decided under the lock that counts it, so that nothing is ever
@@ -95,13 +103,7 @@ pub fn set_threads(threads: usize) {
 ///
 /// Fails with `WouldDeadlock` on a thread of an async runtime and with `Shutdown` during shutdown.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
-    if Handle::try_current().is_ok() {
-        return Err(Error::new(
-            Code::WouldDeadlock,
-            "a blocking call was made on a thread of an async runtime",
-        )
-        .with_hint("make the call on a thread of the program's own"));
-    }
+    check_may_block()?;
     let call = Counted::call()?;
     Ok(call.live.handle.block_on(future))
 }
@@ -130,8 +132,63 @@ pub fn spawn_background<F: Future<Output = ()> + Send + 'static>(future: F) {
     }
 }
 
-/// Waits until calls and background work are done, then ends the worker threads. Later calls start
-/// afresh; readers and writers from before return `Shutdown`. `Timeout` leaves all as it was.
+/// Leave to run something that nobody waits for, and that a shutdown cuts short. While it lives the
+/// runtime does not end.
+#[derive(Debug)]
+pub struct Admission(Counted);
+
+impl Admission {
+    /// `Shutdown` while one waits. Never blocks.
+    pub fn enter() -> Result<Admission> {
+        Ok(Admission(Counted::enter(|busy| &mut busy.background, true)?))
+    }
+
+    /// Starts `future`, which holds an admission, on the worker threads.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.0.live.handle.spawn(future);
+    }
+
+    /// Runs `future` to its end on a thread that may block; `None` where it panicked.
+    pub async fn on_blocking_thread<F>(&self, future: F) -> Option<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let handle = &self.0.live.handle;
+        let on = handle.clone();
+        handle.spawn_blocking(move || on.block_on(future)).await.ok()
+    }
+
+    /// Comes once a shutdown waits.
+    pub fn closing(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut closing = self.0.live.closing.subscribe();
+        async move {
+            // The sender is never dropped.
+            let _ = closing.wait_for(|closing| *closing).await;
+        }
+    }
+
+    /// Whether a shutdown waits.
+    pub fn is_closing(&self) -> bool {
+        *self.0.live.closing.borrow()
+    }
+}
+
+/// Refuses with `WouldDeadlock` on a thread of an async runtime.
+pub fn check_may_block() -> Result<()> {
+    if Handle::try_current().is_ok() {
+        return Err(Error::new(
+            Code::WouldDeadlock,
+            "a blocking call was made on a thread of an async runtime",
+        )
+        .with_hint("make the call on a thread of the program's own"));
+    }
+    Ok(())
+}
+
+/// Waits until calls and background work are done, then ends the worker threads; what has an
+/// [`Admission`] is cut short. Later calls start afresh; readers and writers from before return
+/// `Shutdown`. `Timeout` leaves all else as it was.
 pub fn shutdown(timeout: Duration) -> Result<()> {
     let pointer = CURRENT.load(Ordering::Acquire);
     // SAFETY: a `Live` is never freed.
@@ -148,6 +205,7 @@ pub fn shutdown(timeout: Duration) -> Result<()> {
     let deadline = Instant::now().checked_add(timeout);
     let mut busy = lock(&live.busy);
     busy.closing += 1;
+    live.closing.send_replace(true);
     while !busy.ended && busy.calls + busy.background > 0 {
         let left = match deadline {
             Some(deadline) => deadline.saturating_duration_since(Instant::now()),
@@ -155,6 +213,7 @@ pub fn shutdown(timeout: Duration) -> Result<()> {
         };
         if left.is_zero() {
             busy.closing -= 1;
+            live.closing.send_replace(busy.closing > 0);
             return Err(Error::new(
                 Code::Timeout,
                 format!("{} calls and {} background tasks are still running", busy.calls, busy.background),
@@ -212,6 +271,12 @@ impl Counted {
     }
 }
 
+impl fmt::Debug for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counted")
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
         let mut busy = lock(&self.live.busy);
@@ -261,7 +326,14 @@ fn start() -> Result<Live> {
     })
     .map_err(|e| Error::from_io("cannot start worker threads", &e))?;
     let handle = runtime.handle().clone();
-    Ok(Live { era, runtime: Mutex::new(Some(runtime)), handle, busy: Mutex::default(), idle: Condvar::new() })
+    Ok(Live {
+        era,
+        runtime: Mutex::new(Some(runtime)),
+        handle,
+        busy: Mutex::default(),
+        idle: Condvar::new(),
+        closing: watch::Sender::new(false),
+    })
 }
 
 /// Blocks all signals on this thread and returns the mask from before.

@@ -9,7 +9,7 @@ use std::process::Command;
 /// The files of `src/ffi` that make a section of the header, in its order.
 const SECTIONS: &[&str] = &[
     "types", "library", "log", "error", "buffer", "options", "store", "get", "lister", "reader", "writer",
-    "oneshot",
+    "oneshot", "queue", "submit",
 ];
 
 fn repository() -> &'static Path {

@@ -52,8 +52,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store/azure/", &["base", "error", "net", "options", "runtime", "store::azure", "Code"]),
     ("store/", &["base", "error", "options", "runtime", "store", "Code"]),
     ("transfer/", &["base", "error", "options", "runtime", "store", "transfer", "Code"]),
+    ("queue/", &["base", "error", "runtime", "transfer", "queue", "Code"]),
     ("api.rs", &["base", "error", "options", "runtime", "store", "transfer"]),
-    ("ffi/", &["base", "error", "options", "runtime", "store", "transfer", "trace", "ffi", "Code"]),
+    ("ffi/", &["base", "error", "options", "runtime", "queue", "store", "transfer", "trace", "ffi", "Code"]),
     ("lib.rs", &[]),
 ];
 

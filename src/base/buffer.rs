@@ -9,6 +9,7 @@ use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
 use bytes::Bytes;
 use std::alloc::{Layout, alloc, dealloc};
+use std::any::Any;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -90,7 +91,7 @@ impl Buffer {
             let all = self.spare_mut();
             (all.as_mut_ptr(), all.len())
         };
-        let lease = Arc::new(Lease { buffer: Mutex::new(Some(self)), done: None });
+        let lease = Arc::new(Lease { buffer: Mutex::new(Some(self)), done: None, _keep: None });
         (Window { start, len, lease: lease.clone() }, WindowOwner(lease))
     }
 }
@@ -289,7 +290,12 @@ pub struct Window {
 struct Lease {
     buffer: Mutex<Option<Buffer>>,
     done: Option<Arc<(Mutex<bool>, Condvar)>>,
+    /// Who must not learn that the memory is free before this is dropped.
+    _keep: Option<Keep>,
 }
+
+/// Something whose last clone, when it is dropped, gives lent memory back to its owner.
+pub type Keep = Arc<dyn Any + Send + Sync>;
 
 // SAFETY: a window is the only access path to its bytes, which outlive it through the lease.
 unsafe impl Send for Window {}
@@ -302,6 +308,17 @@ impl Window {
     }
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// A window on memory that somebody else owns.
+    ///
+    /// # Safety
+    /// `memory` has `len` writable bytes, of which nobody else makes any use before the last clone of
+    /// `keep` is dropped.
+    pub unsafe fn lent(memory: *mut u8, len: usize, keep: Keep) -> Window {
+        let lease = Arc::new(Lease { buffer: Mutex::new(None), done: None, _keep: Some(keep) });
+        let start = if len == 0 { NonNull::dangling().as_ptr() } else { memory };
+        Window { start, len, lease }
     }
 
     /// Splits into the first `at` bytes (at most all) and the rest.
@@ -367,7 +384,7 @@ impl WindowOwner {
 /// until the last piece of it is dropped. So no task can write to the memory after this returned.
 pub fn lend_mut<R>(memory: &mut [u8], f: impl FnOnce(Window) -> R) -> R {
     let done = Arc::new((Mutex::new(false), Condvar::new()));
-    let lease = Arc::new(Lease { buffer: Mutex::new(None), done: Some(done.clone()) });
+    let lease = Arc::new(Lease { buffer: Mutex::new(None), done: Some(done.clone()), _keep: None });
     let _wait = WaitForLease(done); // waits also when `f` panics
     f(Window { start: memory.as_mut_ptr(), len: memory.len(), lease })
 }
@@ -378,7 +395,7 @@ pub fn lend_many_mut<'a, R>(
     f: impl FnOnce(Vec<Window>) -> R,
 ) -> R {
     let done = Arc::new((Mutex::new(false), Condvar::new()));
-    let lease = Arc::new(Lease { buffer: Mutex::new(None), done: Some(done.clone()) });
+    let lease = Arc::new(Lease { buffer: Mutex::new(None), done: Some(done.clone()), _keep: None });
     let lend =
         |piece: &'a mut [u8]| Window { start: piece.as_mut_ptr(), len: piece.len(), lease: lease.clone() };
     let windows = memory.into_iter().map(lend).collect();
@@ -392,25 +409,44 @@ pub fn lend<R>(data: &[u8], f: impl FnOnce(Bytes) -> R) -> R {
     if data.is_empty() {
         return f(Bytes::new());
     }
+    let done = Arc::new((Mutex::new(false), Condvar::new()));
+    let lease = Lease { buffer: Mutex::new(None), done: Some(done.clone()), _keep: None };
+    let _wait = WaitForLease(done);
+    // SAFETY: the caller's borrow lasts until `WaitForLease` has seen the lease dropped.
+    f(unsafe { bytes_of(data.as_ptr(), data.len(), lease) })
+}
+
+/// Memory that somebody else owns as [`Bytes`], without a copy.
+///
+/// # Safety
+/// `data` has `len` readable bytes, which nobody changes before the last clone of `keep` is dropped.
+pub unsafe fn lent_bytes(data: *const u8, len: usize, keep: Keep) -> Bytes {
+    if len == 0 {
+        return Bytes::new();
+    }
+    // SAFETY: passed on.
+    unsafe { bytes_of(data, len, Lease { buffer: Mutex::new(None), done: None, _keep: Some(keep) }) }
+}
+
+/// # Safety
+/// `data` is not NULL and has `len` readable bytes, which nobody changes before `lease` is dropped.
+unsafe fn bytes_of(data: *const u8, len: usize, lease: Lease) -> Bytes {
     struct Lent {
         start: *const u8,
         len: usize,
         _lease: Lease,
     }
-    // SAFETY: `lend` does not return before this is dropped, and the bytes are only read.
+    // SAFETY: the bytes are there until this is dropped, and are only read.
     unsafe impl Send for Lent {}
     // SAFETY: as above.
     unsafe impl Sync for Lent {}
     impl AsRef<[u8]> for Lent {
         fn as_ref(&self) -> &[u8] {
-            // SAFETY: the caller's borrow lasts until `WaitForLease` has seen this dropped.
+            // SAFETY: the promise of `bytes_of`.
             unsafe { std::slice::from_raw_parts(self.start, self.len) }
         }
     }
-    let done = Arc::new((Mutex::new(false), Condvar::new()));
-    let lease = Lease { buffer: Mutex::new(None), done: Some(done.clone()) };
-    let _wait = WaitForLease(done);
-    f(Bytes::from_owner(Lent { start: data.as_ptr(), len: data.len(), _lease: lease }))
+    Bytes::from_owner(Lent { start: data, len, _lease: lease })
 }
 
 struct WaitForLease(Arc<(Mutex<bool>, Condvar)>);

@@ -7,11 +7,11 @@
 use super::convert::{Out, invalid};
 use super::guard;
 use super::handle::{self, Handle};
-use super::info::Info;
 use super::types::{s3dlio_buffer, s3dlio_error};
 use crate::base::buffer::{Buffer, BufferPool};
 use crate::error::Result;
 use bytes::Bytes;
+use std::any::Any;
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub struct BufferValue(Arc<Memory>);
 enum Memory {
     /// With the address that C may write to.
     Data { buffer: Buffer, start: *mut u8 },
-    /// Owner of the texts of an s3dlio_object_info.
-    Texts { _owner: Info },
+    /// Owner of what other structs point to.
+    Kept { _owner: Box<dyn Any + Send + Sync> },
 }
 
 // SAFETY: `start` is the address of `buffer`'s own memory, which does not move.
@@ -36,7 +36,7 @@ impl AsRef<[u8]> for BufferValue {
     fn as_ref(&self) -> &[u8] {
         match &*self.0 {
             Memory::Data { buffer, .. } => buffer,
-            Memory::Texts { .. } => &[],
+            Memory::Kept { .. } => &[],
         }
     }
 }
@@ -48,8 +48,9 @@ impl BufferValue {
         BufferValue(Arc::new(Memory::Data { buffer, start }))
     }
 
-    pub fn texts(owner: Info) -> Self {
-        BufferValue(Arc::new(Memory::Texts { _owner: owner }))
+    /// Keeps what structs that C sees point to.
+    pub fn keeping(owner: impl Any + Send + Sync) -> Self {
+        BufferValue(Arc::new(Memory::Kept { _owner: Box::new(owner) }))
     }
 
     /// A text with a NUL after its `size` bytes.
@@ -104,7 +105,7 @@ pub unsafe extern "C" fn s3dlio_buffer_data(buffer: *const s3dlio_buffer) -> *mu
     guard::value("s3dlio_buffer_data", ptr::null_mut(), || {
         handle::peek(buffer).map_or(ptr::null_mut(), |buffer| match &*buffer.0 {
             Memory::Data { start, .. } => start.cast(),
-            Memory::Texts { .. } => ptr::NonNull::<u64>::dangling().as_ptr().cast(),
+            Memory::Kept { .. } => ptr::NonNull::<u64>::dangling().as_ptr().cast(),
         })
     })
 }

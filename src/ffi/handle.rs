@@ -11,7 +11,8 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, RwLock, TryLockError};
+use std::sync::{Arc, Once, RwLock};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 const _: () = assert!(usize::BITS == 64, "tokens need 64-bit pointers");
 
@@ -22,6 +23,9 @@ pub trait Handle {
     /// For messages.
     const NAME: &'static str;
     type Value: Send + Sync + 'static;
+
+    /// Whether [`Handle::era`] is over only in a forked child.
+    const SURVIVES_SHUTDOWN: bool = false;
 
     /// When the value was made, if it does not survive fork and shutdown.
     fn era(_value: &Self::Value) -> Option<Era> {
@@ -85,7 +89,7 @@ pub fn get<H: Handle>(handle: *const H) -> Result<Ref<H::Value>> {
         });
     };
     if let Some(era) = H::era(&used) {
-        era.check()?;
+        if H::SURVIVES_SHUTDOWN { era.check_fork() } else { era.check() }?;
     }
     if used.entry.poisoned.load(Ordering::Acquire) {
         return Err(Error::new(
@@ -126,16 +130,12 @@ pub fn replace<H: Handle>(handle: *const H, used: &Ref<H::Value>, value: H::Valu
     Ok(())
 }
 
-/// The state of a handle that one thread at a time may use.
-pub fn exclusive<T>(state: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
-    state.try_lock().map_err(|e| match e {
-        TryLockError::WouldBlock => {
-            Error::new(Code::InvalidState, "another thread is inside a call on this handle")
-                .with_hint("use it on one thread at a time")
-        }
-        TryLockError::Poisoned(_) => {
-            Error::new(Code::Poisoned, "an earlier call on this handle met a defect of the library")
-        }
+/// The state of a handle that one call at a time may use. A panic while it is held poisons the handle
+/// by the [`Ref`] that the call has.
+pub fn exclusive<T>(state: &Arc<AsyncMutex<T>>) -> Result<OwnedMutexGuard<T>> {
+    state.clone().try_lock_owned().map_err(|_| {
+        Error::new(Code::InvalidState, "another call on this handle is under way")
+            .with_hint("make one call at a time, and wait for the event of what was submitted")
     })
 }
 

@@ -95,11 +95,12 @@ pub unsafe extern "C" fn s3dlio_status_doc(status: i32) -> *const c_char {
     guard::value("s3dlio_status_doc", ptr::null(), || status::doc(status).as_ptr())
 }
 
-/// Waits until running calls and the clean-up of freed handles are done, at most `timeout_ms`
-/// milliseconds, and ends the library's threads. Optional: a program may simply exit. Readers,
+/// Cancels submitted operations, whose events say SHUTDOWN and can be taken afterwards, waits until
+/// they, running calls and the clean-up of freed handles are done, at most `timeout_ms` milliseconds,
+/// and ends the library's threads. Optional: a program may simply exit. Readers,
 /// writers and listers from before return S3DLIO_ERR_SHUTDOWN afterwards; everything else starts the
 /// library afresh.
-/// Errors: TIMEOUT (work is still running; nothing changed), WOULD_DEADLOCK.
+/// Errors: TIMEOUT (work is still running; nothing else changed), WOULD_DEADLOCK.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn s3dlio_shutdown(timeout_ms: u64, err: *mut *mut s3dlio_error) -> i32 {

@@ -13,15 +13,18 @@ use crate::error::Result;
 use crate::runtime::{Era, block_on};
 use crate::store::{ContainerInfo, ListEntry, Store};
 use crate::transfer::Lister;
-use std::sync::Mutex;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// What a lister handle stands for.
 pub struct ListerValue {
     era: Era,
-    state: Mutex<State>,
+    pub uri: String,
+    pub blocking: bool,
+    pub state: Arc<Mutex<State>>,
 }
 
-struct State {
+pub struct State {
     root: Uri,
     source: Source,
     /// The texts of the entry that was given last.
@@ -53,25 +56,51 @@ impl ListerValue {
     }
 
     fn new(store: &Store, source: Source) -> Self {
-        let state = State { root: store.root().clone(), source, given: None };
-        ListerValue { era: Era::now(), state: Mutex::new(state) }
+        let root = store.root().clone();
+        let (uri, blocking) = (root.to_string(), store.capabilities().blocking_io);
+        let state = State { root, source, given: None };
+        ListerValue { era: Era::now(), uri, blocking, state: Arc::new(Mutex::new(state)) }
     }
 }
 
 impl State {
     fn next(&mut self) -> Result<Option<Info>> {
         match &mut self.source {
-            Source::Objects(lister) => match block_on(lister.next()).flatten()? {
-                Some(ListEntry::Object(meta)) => Info::object(&meta, self.root.join(&meta.key)).map(Some),
-                Some(ListEntry::Prefix(prefix)) => Info::prefix(&prefix, self.root.join(&prefix)).map(Some),
-                None => Ok(None),
-            },
-            Source::Containers(containers) => match containers.next() {
-                Some(container) => Info::container(&container, self.root.sibling(&container.name)).map(Some),
-                None => Ok(None),
-            },
+            Source::Objects(lister) => {
+                let entry = block_on(lister.next()).flatten()?;
+                entry.map(|entry| info(&self.root, &entry)).transpose()
+            }
+            Source::Containers(containers) => {
+                containers.next().map(|one| container_info(&self.root, &one)).transpose()
+            }
         }
     }
+
+    /// What is there without another request, or else the next page; `None` at the end.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<Info>>> {
+        match &mut self.source {
+            Source::Objects(lister) => {
+                let Some(page) = lister.next_page().await? else { return Ok(None) };
+                page.iter().map(|entry| info(&self.root, entry)).collect::<Result<_>>().map(Some)
+            }
+            Source::Containers(containers) => {
+                let rest: Vec<_> =
+                    containers.map(|one| container_info(&self.root, &one)).collect::<Result<_>>()?;
+                Ok(if rest.is_empty() { None } else { Some(rest) })
+            }
+        }
+    }
+}
+
+fn info(root: &Uri, entry: &ListEntry) -> Result<Info> {
+    match entry {
+        ListEntry::Object(meta) => Info::object(meta, root.join(&meta.key)),
+        ListEntry::Prefix(prefix) => Info::prefix(prefix, root.join(prefix)),
+    }
+}
+
+fn container_info(root: &Uri, container: &ContainerInfo) -> Result<Info> {
+    Info::container(container, root.sibling(&container.name))
 }
 
 /// The next entry: S3DLIO_OK and the entry in `info`, or S3DLIO_END. The entry's texts live until the

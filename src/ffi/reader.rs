@@ -26,15 +26,25 @@ use crate::transfer::Reader;
 use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
 use std::io::SeekFrom;
-use std::sync::Mutex;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// What a reader handle stands for.
 pub struct ReaderValue {
     era: Era,
-    reader: Reader,
+    pub reader: Reader,
     info: Info,
     /// Held by the calls that move the position.
-    sequence: Mutex<()>,
+    pub sequence: Arc<Mutex<()>>,
+}
+
+impl ReaderValue {
+    pub async fn open(store: &Store, key: &str, options: &Resolved) -> Result<ReaderValue> {
+        let era = Era::now();
+        let reader = Reader::open(store, key, options).await?;
+        let info = Info::object(reader.meta(), store.root().join(key))?;
+        Ok(ReaderValue { era, reader, info, sequence: Arc::default() })
+    }
 }
 
 impl Handle for s3dlio_reader {
@@ -73,10 +83,7 @@ pub unsafe extern "C" fn s3dlio_reader_open(
             let (out, key) = (Out::new(reader, "reader")?, text(key, "key")?);
             let used = store_of(store)?;
             let options = over(&used.store, options)?;
-            let era = Era::now();
-            let reader = block_on(Reader::open(&used.store, key, &options)).flatten()?;
-            let info = Info::object(reader.meta(), used.store.root().join(key))?;
-            out.set_handle(ReaderValue { era, reader, info, sequence: Mutex::new(()) })
+            out.set_handle(block_on(ReaderValue::open(&used.store, key, &options)).flatten()?)
         })
     }
 }

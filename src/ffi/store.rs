@@ -227,7 +227,7 @@ impl InfoOut {
             None => self.info.set(&info.raw_without_texts()),
             Some(strings) => {
                 let raw = *info.raw();
-                strings.set_handle(super::buffer::BufferValue::texts(info))?;
+                strings.set_handle(super::buffer::BufferValue::keeping(info))?;
                 self.info.set(&raw);
             }
         }

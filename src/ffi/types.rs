@@ -10,9 +10,9 @@ use std::ffi::{c_char, c_void};
 /// Success.
 pub const S3DLIO_OK: i32 = 0;
 /// Not an error: there is nothing more. A lister at its end, a sequential reader at the end of its
-/// object.
+/// object, a closed queue whose events were all taken.
 pub const S3DLIO_END: i32 = 1;
-/// Not an error: a wait ended without an event. Reserved; no function returns it yet.
+/// Not an error: a wait ended without an event.
 pub const S3DLIO_TIMEOUT: i32 = 2;
 
 /// `kind` of s3dlio_object_info: an object.
@@ -49,6 +49,11 @@ pub struct s3dlio_lister(());
 pub struct s3dlio_reader(());
 /// One object that is being written. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE).
 pub struct s3dlio_writer(());
+
+/// Where the events of submitted operations come. Any thread, concurrently.
+pub struct s3dlio_queue(());
+/// A submitted operation, to cancel it or to ask how far it is. Any thread, concurrently.
+pub struct s3dlio_op(());
 
 /// A pair of texts. This struct never grows.
 #[repr(C)]

@@ -21,13 +21,17 @@ use crate::runtime::{Era, block_on};
 use crate::transfer::{WriteStats, Writer};
 use std::ffi::{CString, c_char, c_void};
 use std::ptr;
-use std::sync::Mutex;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// What a writer handle stands for.
 pub struct WriterValue {
     era: Era,
     key: CString,
-    writer: Mutex<Writer>,
+    /// What tells of the writer without waiting for it.
+    pub uri: String,
+    pub keeps_thread: bool,
+    pub writer: Arc<Mutex<Writer>>,
 }
 
 impl Handle for s3dlio_writer {
@@ -90,7 +94,8 @@ pub unsafe extern "C" fn s3dlio_writer_open(
             let era = Era::now();
             let writer = block_on(Writer::open(&used.store, key, &options, &put)).flatten()?;
             let key = super::error::c_string(writer.key());
-            out.set_handle(WriterValue { era, key, writer: Mutex::new(writer) })
+            let (uri, keeps_thread) = (writer.uri().to_string(), writer.keeps_thread());
+            out.set_handle(WriterValue { era, key, uri, keeps_thread, writer: Arc::new(Mutex::new(writer)) })
         })
     }
 }

@@ -21,6 +21,15 @@ impl Lister {
         Lister { store: store.clone(), request, entries: VecDeque::new(), done: false }
     }
 
+    /// The entries up to the end of the present page, or the next page's, at least one; `None` at the
+    /// end. After an error the same page is asked for again.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<ListEntry>>> {
+        let Some(first) = self.next().await? else { return Ok(None) };
+        let mut page = vec![first];
+        page.extend(self.entries.drain(..));
+        Ok(Some(page))
+    }
+
     /// The next entry; `None` at the end. After an error the same page is asked for again.
     pub async fn next(&mut self) -> Result<Option<ListEntry>> {
         loop {

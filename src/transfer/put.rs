@@ -1,6 +1,7 @@
 //! Storing an object whose bytes are in memory.
 
 use super::WriteStats;
+use super::progress::moved;
 use super::sink::Sink;
 use crate::base::checksum::Crc32c;
 use crate::error::Result;
@@ -17,6 +18,7 @@ pub async fn put(store: &Store, key: &str, data: Bytes, options: &PutOptions) ->
     if store.capabilities().blocking_io || data.len() as u64 <= single {
         let crc = Crc32c::of(&data);
         let result = store.put(key, data, options).await.map_err(context)?;
+        moved(usize::try_from(crc.covered()).unwrap_or(usize::MAX));
         return Ok(stats(crc, 1, result.etag));
     }
     let mut sink = Sink::new(store, key, store.options(), options);

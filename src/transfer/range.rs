@@ -1,5 +1,6 @@
 //! One piece of an object into memory: a single request, or parallel ones pinned to one ETag.
 
+use super::progress::moved;
 use super::tasks::try_run_all;
 use crate::base::buffer::Window;
 use crate::error::{Code, Error, Result};
@@ -118,6 +119,7 @@ pub(super) async fn read_once(
         let message = format!("{} bytes came from offset {offset}, but {expected} were expected", got.bytes);
         return Err(context(Error::new(Code::Truncated, message)));
     }
+    moved(got.bytes);
     Ok(got)
 }
 

@@ -92,6 +92,16 @@ impl Reader {
         })
     }
 
+    /// Whether its calls keep the polling thread busy: with I/O or with decompression.
+    pub fn keeps_thread(&self) -> bool {
+        self.decompress || self.store.capabilities().blocking_io
+    }
+
+    /// The object's.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
     /// In plain bytes; `Unsupported` where a compressed object does not tell.
     pub fn size(&self) -> Result<u64> {
         self.size.ok_or_else(|| {

@@ -2,6 +2,7 @@
 //! in the background. What is not finished is aborted, also by dropping.
 
 use super::parts::PartSizes;
+use super::progress::moved;
 use super::tasks::Task;
 use crate::base::buffer::{Buffer, BufferPool, lend};
 use crate::base::checksum::Crc32c;
@@ -267,15 +268,21 @@ impl Sink {
         let part = Part { number: self.number, offset: self.sent.covered(), data, crc32c };
         let upload = self.upload()?;
         self.count(crc32c);
+        let store = async move {
+            let bytes = part.data.len();
+            upload.put_part(part).await?;
+            moved(bytes);
+            Ok(())
+        };
         if self.inline {
-            return upload.put_part(part).await;
+            return store.await;
         }
         while self.pending.parts.len() >= self.in_flight {
             if let Some(done) = self.pending.parts.next().await {
                 done?;
             }
         }
-        self.pending.parts.push(Task::spawn(async move { upload.put_part(part).await })?);
+        self.pending.parts.push(Task::spawn(store)?);
         self.check_parts()
     }
 
@@ -300,7 +307,9 @@ impl Sink {
             lend(data, |data| upload.put_part(Part { number, offset, data, crc32c }).now_or_never());
         outcome.unwrap_or_else(|| {
             Err(Error::new(Code::Internal, "a store that says it blocks did not, and kept borrowed memory"))
-        })
+        })?;
+        moved(data.len());
+        Ok(())
     }
 
     fn count(&mut self, part: Crc32c) {
@@ -314,6 +323,11 @@ impl Sink {
             Slot::Open(upload) => Ok(upload.clone()),
             _ => Err(Error::new(Code::Internal, "the upload is not open")),
         }
+    }
+
+    /// Whether its I/O happens on the polling thread.
+    pub(super) fn is_inline(&self) -> bool {
+        self.inline
     }
 
     /// Opens the upload, in a task: one that was cancelled would leave an upload nobody knows of.

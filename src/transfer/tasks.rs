@@ -1,5 +1,6 @@
 //! One task per request, bounded in number, never outliving the call that started them.
 
+use super::progress::counted_as_here;
 use crate::error::{Code, Error, Result};
 use crate::runtime::{self, Era};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -21,7 +22,7 @@ impl<T> Task<T> {
         T: Send + 'static,
     {
         let era = Era::now();
-        Ok(Task { handle: Some(runtime::spawn(future)?), era })
+        Ok(Task { handle: Some(runtime::spawn(counted_as_here(future))?), era })
     }
 
     /// Asks the task to end; awaiting it then tells when it did.

@@ -113,6 +113,16 @@ impl Writer {
         &self.key
     }
 
+    /// Whether its calls keep the polling thread busy: with I/O or with compression.
+    pub fn keeps_thread(&self) -> bool {
+        self.codec.is_some() || self.sink.is_inline()
+    }
+
+    /// The object's.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
     /// What happened so far; complete after [`Writer::finish`].
     pub fn stats(&self) -> WriteStats {
         let stored = self.sink.crc();
@@ -240,6 +250,14 @@ impl Writer {
         }
         self.state = State::Aborted;
         self.sink.abort().await.map_err(|e| self.context(e))
+    }
+
+    /// Counts a call that was given up before it began as one that was cut short: whoever asked for it
+    /// does not know which it was.
+    pub fn interrupt(&mut self) {
+        if let State::Open = self.state {
+            self.state = State::Busy;
+        }
     }
 
     async fn take_in(&mut self, data: &[u8]) -> Result<()> {

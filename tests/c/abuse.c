@@ -55,6 +55,16 @@ static void *refuse_on_thread(void *unused) {
     return NULL;
 }
 
+/* Takes what events the shared queue has. */
+static void take_shared(void) {
+    s3dlio_event event;
+    while (s3dlio_queue_next(shared_queue, 0, &event, sizeof event, NULL) == S3DLIO_OK) {
+        free_handle(BUFFER, event.data);
+        free_handle(ERROR, event.error);
+        free_handle(READER, event.reader);
+    }
+}
+
 /* Many threads call everything on the same live handles while all of them free these. */
 static void *race[HANDLE_TYPES];
 static pthread_barrier_t barrier;
@@ -76,14 +86,17 @@ static void *free_under_use(void *number) {
                    s3dlio_error_message(err));
             s3dlio_error_free(err);
             if (e->result == STATUS_ && got == 0) { /* what the call made */
-                void *made[] = {s.buffer, s.options, s.store, s.lister, s.reader, s.writer, s.got.data};
-                enum handle_type types[] = {BUFFER, OPTIONS, STORE, LISTER, READER, WRITER, BUFFER};
-                for (int m = 0; m < 7; m++) {
+                void *made[] = {s.buffer, s.options,  s.store,          s.lister,        s.reader,      s.writer,
+                                s.queue,  s.op,       s.got.data,       s.event.data,    s.event.error, s.event.reader};
+                enum handle_type types[] = {BUFFER, OPTIONS, STORE,  LISTER, READER, WRITER,
+                                            QUEUE,  OP,      BUFFER, BUFFER, ERROR,  READER};
+                for (int m = 0; m < 12; m++) {
                     if (made[m] != stale[NONE]) free_handle(types[m], made[m]);
                 }
             }
             s3dlio_error_free(s.check.error);
             s3dlio_error_free(s.got.error);
+            take_shared();
         }
         pthread_barrier_wait(&barrier);
         if (at == 0) {
@@ -273,6 +286,43 @@ static void other_arguments(void) {
     STATUS(S3DLIO_ERR_INVALID_STATE, s3dlio_writer_commit(writer, 1, &err));
     REFUSED(s3dlio_writer_finish(writer, &s.written, 0, &err));
     REFUSED(s3dlio_writer_get_stats(writer, NULL, sizeof s.written, &err));
+    void *queue = live[QUEUE];
+    s3dlio_op *op = NULL;
+    REFUSED(s3dlio_queue_new(NULL, &err));
+    REFUSED(s3dlio_queue_fd(queue, NULL, &err));
+    REFUSED(s3dlio_queue_next(queue, 0, NULL, sizeof s.event, &err));
+    REFUSED(s3dlio_queue_next(queue, 0, &s.event, 0, &err));
+    REFUSED(s3dlio_queue_next(queue, 0, &s.event, 8, &err)); /* the event's handles would be lost */
+    REFUSED(s3dlio_queue_next(queue, 0, &s.event, 1u << 20, &err));
+    REFUSED(s3dlio_queue_close(queue, 2, &err));
+    OK(s3dlio_op_progress(live[OP], NULL, NULL, &err));
+    REFUSED(s3dlio_store_get_submit(store, NULL, queue, 1, &op, &err));
+    REFUSED(s3dlio_store_get_submit(store, "\xff", queue, 1, &op, &err));
+    REFUSED(s3dlio_store_get_submit(store, "key", NULL, 1, &op, &err));
+    BAD(s3dlio_store_get_submit(store, "key", store, 1, &op, &err));
+    BAD(s3dlio_store_get_submit(store, "key", stale[QUEUE], 1, &op, &err));
+    REFUSED(s3dlio_store_get_range_submit(store, NULL, 0, 1, queue, 1, &op, &err));
+    REFUSED(s3dlio_store_get_into_submit(store, "key", NULL, 8, queue, 1, &op, &err));
+    REFUSED(s3dlio_store_get_into_submit(store, "key", memory, SIZE_MAX, queue, 1, &op, &err));
+    REFUSED(s3dlio_store_get_range_into_submit(store, "key", 0, NULL, 1, queue, 1, &op, &err));
+    REFUSED(s3dlio_store_put_submit(store, NULL, "x", 1, NULL, 0, queue, 1, &op, &err));
+    REFUSED(s3dlio_store_put_submit(store, "k", NULL, 1, NULL, 0, queue, 1, &op, &err));
+    REFUSED(s3dlio_store_put_submit(store, "k", "x", SIZE_MAX, NULL, 0, queue, 1, &op, &err));
+    REFUSED(s3dlio_store_put_submit(store, "k", "x", 1, &put.known, sizeof put.known, queue, 1, &op, &err));
+    BAD(s3dlio_store_put_submit(store, "k", "x", 1, NULL, 0, stale[QUEUE], 1, &op, &err));
+    REFUSED(s3dlio_store_stat_submit(store, NULL, queue, 1, &op, &err));
+    REFUSED(s3dlio_store_delete_submit(store, NULL, queue, 1, &op, &err));
+    BAD(s3dlio_lister_page_submit(lister, stale[QUEUE], 1, &op, &err));
+    REFUSED(s3dlio_reader_open_submit(store, NULL, NULL, queue, 1, &op, &err));
+    BAD(s3dlio_reader_open_submit(store, "key", old, queue, 1, &op, &err));
+    REFUSED(s3dlio_reader_read_at_submit(reader, 0, NULL, 1, queue, 1, &op, &err));
+    REFUSED(s3dlio_reader_read_submit(reader, NULL, 1, queue, 1, &op, &err));
+    BAD(s3dlio_reader_read_submit(reader, memory, 1, stale[QUEUE], 1, &op, &err));
+    BAD(s3dlio_reader_read_submit(reader, memory, 1, stale[QUEUE], 1, &op, &err)); /* it is not busy now */
+    REFUSED(s3dlio_writer_write_submit(writer, NULL, 1, queue, 1, &op, &err));
+    BAD(s3dlio_writer_finish_submit(writer, stale[QUEUE], 1, &op, &err));
+    BAD(s3dlio_writer_abort_submit(writer, stale[QUEUE], 1, &op, &err));
+    CHECK(op == NULL);
     CHECK(s3dlio_has_feature(NULL) == 0 && s3dlio_has_feature("\xff") == 0);
     CHECK(s3dlio_crc32c(7, NULL, 0) == 7 && s3dlio_crc32c(7, NULL, 5) == 7);
     CHECK(strcmp(s3dlio_status_name(-999), "unknown") == 0 && s3dlio_status_doc(12345) != NULL);
@@ -295,6 +345,7 @@ int main(int argc, char **argv) {
     live_handles(live);
     s3dlio_error *err = NULL;
     OK(s3dlio_buffer_new(8, &shared_buffer, &err));
+    OK(s3dlio_queue_new(&shared_queue, &err));
     memset(&stale[NONE], 0x5a, sizeof stale[NONE]); /* what `prepare` leaves in an output */
     refuse_all();
     other_arguments();
@@ -303,5 +354,15 @@ int main(int argc, char **argv) {
     on_threads(free_under_use);
     for (int type = ERROR; type < HANDLE_TYPES; type++) free_handle(type, live[type]);
     s3dlio_buffer_free(shared_buffer);
+    OK(s3dlio_queue_close(shared_queue, 1, &err));
+    s3dlio_event event;
+    int32_t status;
+    while ((status = s3dlio_queue_next(shared_queue, -1, &event, sizeof event, NULL)) == S3DLIO_OK) {
+        s3dlio_buffer_free(event.data);
+        s3dlio_error_free(event.error);
+        s3dlio_reader_free(event.reader);
+    }
+    CHECK(status == S3DLIO_END);
+    s3dlio_queue_free(shared_queue);
     return summary("abuse");
 }

@@ -5,7 +5,7 @@
 
 #include "test.h"
 
-enum handle_type { NONE, ERROR, BUFFER, OPTIONS, STORE, LISTER, READER, WRITER, HANDLE_TYPES };
+enum handle_type { NONE, ERROR, BUFFER, OPTIONS, STORE, LISTER, READER, WRITER, QUEUE, OP, HANDLE_TYPES };
 
 /* How a function tells of a bad handle: a status, 0 or NULL, or nothing. NULLABLE: a status, but NULL
  * is a good handle. */
@@ -97,7 +97,31 @@ static void no_log(int32_t level, const char *target, const char *message, void 
     X(s3dlio_writer_finish, WRITER, STATUS_, (h, NULL, 0, err))                                              \
     X(s3dlio_writer_abort, WRITER, STATUS_, (h, err))                                                        \
     X(s3dlio_writer_get_stats, WRITER, STATUS_, (h, &s->written, sizeof s->written, err))                    \
-    X(s3dlio_writer_free, WRITER, FREE, (h))
+    X(s3dlio_writer_free, WRITER, FREE, (h))                                                                 \
+    X(s3dlio_queue_new, NONE, STATUS_, (&s->queue, err))                                                     \
+    X(s3dlio_queue_fd, QUEUE, STATUS_, (h, &s->flag, err))                                                   \
+    X(s3dlio_queue_next, QUEUE, STATUS_, (h, 0, &s->event, sizeof s->event, err))                            \
+    X(s3dlio_queue_close, QUEUE, STATUS_, (h, 0, err))                                                       \
+    X(s3dlio_queue_free, QUEUE, FREE, (h))                                                                   \
+    X(s3dlio_op_cancel, OP, STATUS_, (h, err))                                                               \
+    X(s3dlio_op_progress, OP, STATUS_, (h, &s->number, &s->number, err))                                     \
+    X(s3dlio_op_free, OP, FREE, (h))                                                                         \
+    X(s3dlio_store_get_submit, STORE, STATUS_, (h, "key", shared_queue, 1, &s->op, err))                     \
+    X(s3dlio_store_get_range_submit, STORE, STATUS_, (h, "key", 0, 1, shared_queue, 2, &s->op, err))         \
+    X(s3dlio_store_get_into_submit, STORE, STATUS_,                                                          \
+      (h, "key", lent_memory, sizeof lent_memory, shared_queue, 3, &s->op, err))                             \
+    X(s3dlio_store_get_range_into_submit, STORE, STATUS_,                                                    \
+      (h, "key", 0, lent_memory, 1, shared_queue, 4, &s->op, err))                                           \
+    X(s3dlio_store_put_submit, STORE, STATUS_, (h, "key", "x", 1, NULL, 0, shared_queue, 5, &s->op, err))    \
+    X(s3dlio_store_stat_submit, STORE, STATUS_, (h, "key", shared_queue, 6, &s->op, err))                    \
+    X(s3dlio_store_delete_submit, STORE, STATUS_, (h, "none", shared_queue, 7, &s->op, err))                 \
+    X(s3dlio_lister_page_submit, LISTER, STATUS_, (h, shared_queue, 8, &s->op, err))                         \
+    X(s3dlio_reader_open_submit, STORE, STATUS_, (h, "key", NULL, shared_queue, 9, &s->op, err))             \
+    X(s3dlio_reader_read_at_submit, READER, STATUS_, (h, 0, lent_memory, 1, shared_queue, 10, &s->op, err))  \
+    X(s3dlio_reader_read_submit, READER, STATUS_, (h, lent_memory, 1, shared_queue, 11, &s->op, err))        \
+    X(s3dlio_writer_write_submit, WRITER, STATUS_, (h, "x", 1, shared_queue, 12, &s->op, err))               \
+    X(s3dlio_writer_finish_submit, WRITER, STATUS_, (h, shared_queue, 13, &s->op, err))                      \
+    X(s3dlio_writer_abort_submit, WRITER, STATUS_, (h, shared_queue, 14, &s->op, err))
 
 /* Outputs and memory for one call. A failed call leaves all before `range` as it was. */
 typedef struct {
@@ -112,6 +136,9 @@ typedef struct {
     s3dlio_lister *lister;
     s3dlio_reader *reader;
     s3dlio_writer *writer;
+    s3dlio_queue *queue;
+    s3dlio_op *op;
+    s3dlio_event event;
     void *pointer;
     const char *text;
     size_t size;
@@ -146,6 +173,10 @@ static inline int untouched(const scratch *s) {
 /* For functions that take a buffer beside their handle. */
 static s3dlio_buffer *shared_buffer;
 static inline s3dlio_buffer *spare_buffer(void) { return shared_buffer; }
+
+/* For submits: a queue, and memory that outlives every operation. What is in it does not matter. */
+static s3dlio_queue *shared_queue;
+static unsigned char lent_memory[16];
 
 typedef struct {
     const char *name;
@@ -185,6 +216,8 @@ static inline void live_handles(void *handles[HANDLE_TYPES]) {
     s3dlio_store_list(handles[STORE], "", 1, (s3dlio_lister **)&handles[LISTER], NULL);
     s3dlio_reader_open(handles[STORE], "key", NULL, (s3dlio_reader **)&handles[READER], NULL);
     s3dlio_writer_open(handles[STORE], "w", NULL, NULL, 0, (s3dlio_writer **)&handles[WRITER], NULL);
+    s3dlio_queue_new((s3dlio_queue **)&handles[QUEUE], NULL);
+    s3dlio_store_stat_submit(handles[STORE], "key", handles[QUEUE], 1, (s3dlio_op **)&handles[OP], NULL);
 }
 
 static inline void free_handle(enum handle_type type, void *handle) {
@@ -196,6 +229,8 @@ static inline void free_handle(enum handle_type type, void *handle) {
     case LISTER: s3dlio_lister_free(handle); break;
     case READER: s3dlio_reader_free(handle); break;
     case WRITER: s3dlio_writer_free(handle); break;
+    case QUEUE: s3dlio_queue_free(handle); break;
+    case OP: s3dlio_op_free(handle); break;
     default: break;
     }
 }

@@ -44,6 +44,8 @@ typedef struct {
     s3dlio_reader *reader;
     s3dlio_writer *writer;
     s3dlio_lister *lister;
+    s3dlio_queue *queue;
+    s3dlio_op *op;
 } inherited;
 
 static void child(const backend *b, const inherited *i, int round) {
@@ -66,6 +68,15 @@ static void child(const backend *b, const inherited *i, int round) {
     STATUS(S3DLIO_ERR_FORKED, s3dlio_writer_abort(i->writer, &err));
     STATUS(S3DLIO_ERR_FORKED, s3dlio_writer_get_stats(i->writer, &stats, sizeof stats, &err));
     STATUS(S3DLIO_ERR_FORKED, s3dlio_lister_next(i->lister, &info, sizeof info, &err));
+    s3dlio_event event;
+    int32_t fd;
+    STATUS(S3DLIO_ERR_FORKED, s3dlio_queue_fd(i->queue, &fd, &err));
+    STATUS(S3DLIO_ERR_FORKED, s3dlio_queue_next(i->queue, -1, &event, sizeof event, &err));
+    STATUS(S3DLIO_ERR_FORKED, s3dlio_queue_close(i->queue, 1, &err));
+    STATUS(S3DLIO_ERR_FORKED, s3dlio_store_get_submit(store, "fixed", i->queue, 1, NULL, &err));
+    STATUS(S3DLIO_ERR_FORKED, s3dlio_op_cancel(i->op, &err));
+    s3dlio_op_free(i->op);
+    s3dlio_queue_free(i->queue);
     s3dlio_reader_free(i->reader);
     s3dlio_writer_free(i->writer);
     s3dlio_lister_free(i->lister);
@@ -80,6 +91,14 @@ static void child(const backend *b, const inherited *i, int round) {
     OK(s3dlio_reader_open(store, "fixed", NULL, &reader, &err));
     OK(s3dlio_reader_read(reader, byte, 1, &n, &err));
     s3dlio_reader_free(reader);
+    s3dlio_queue *queue = NULL;
+    OK(s3dlio_queue_new(&queue, &err));
+    OK(s3dlio_store_get_submit(store, "fixed", queue, 9, NULL, &err));
+    if (OK(s3dlio_queue_next(queue, -1, &event, sizeof event, &err))) {
+        CHECK(event.token == 9 && event.status == S3DLIO_OK && event.bytes == 5);
+        s3dlio_buffer_free(event.data);
+    }
+    s3dlio_queue_free(queue);
     s3dlio_store_free(fresh);
     s3dlio_store_free(store);
     if (round % 2) exit(atomic_load(&failed) != 0);
@@ -98,6 +117,8 @@ static void on_backend(const backend *b) {
     OK(s3dlio_reader_open(store, "fixed", NULL, &i.reader, &err));
     OK(s3dlio_writer_open(store, "parents", NULL, NULL, 0, &i.writer, &err));
     OK(s3dlio_store_list(store, "", 1, &i.lister, &err));
+    OK(s3dlio_queue_new(&i.queue, &err));
+    OK(s3dlio_store_get_submit(store, "fixed", i.queue, 0, &i.op, &err));
     atomic_store(&stop, 0);
     for (int t = 0; t < TRAFFIC; t++) pthread_create(&threads[t], NULL, traffic, (void *)(intptr_t)t);
     for (int round = 0; round < repeat(FORKS); round++) {
@@ -110,6 +131,13 @@ static void on_backend(const backend *b) {
         check_(WIFEXITED(status) && WEXITSTATUS(status) == 0, __FILE__, __LINE__, b->root,
                WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "the child's checks failed");
         OK(s3dlio_writer_write(i.writer, "x", 1, &err));
+        s3dlio_event event; /* of the get that was under way, or ended, when the child came */
+        if (OK(s3dlio_queue_next(i.queue, -1, &event, sizeof event, &err))) {
+            CHECK(event.token == (uint64_t)round && event.status == S3DLIO_OK);
+            s3dlio_buffer_free(event.data);
+        }
+        s3dlio_op_free(i.op);
+        OK(s3dlio_store_get_submit(store, "fixed", i.queue, (uint64_t)round + 1, &i.op, &err));
         while (atomic_load(&rounds) == seen) usleep(100); /* the traffic goes on; else the alarm comes */
     }
     atomic_store(&stop, 1);
@@ -122,6 +150,8 @@ static void on_backend(const backend *b) {
     s3dlio_reader_free(i.reader);
     s3dlio_writer_free(i.writer);
     s3dlio_lister_free(i.lister);
+    s3dlio_op_free(i.op);
+    s3dlio_queue_free(i.queue);
     OK(s3dlio_store_delete_prefix(store, "", NULL, &err));
     s3dlio_store_free(store);
 }

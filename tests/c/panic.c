@@ -24,6 +24,8 @@ static const char *other_function(enum handle_type type, const char *than) {
         [LISTER] = {"s3dlio_lister_next", NULL},
         [READER] = {"s3dlio_reader_read", "s3dlio_reader_size"},
         [WRITER] = {"s3dlio_writer_write", "s3dlio_writer_abort"},
+        [QUEUE] = {"s3dlio_queue_fd", "s3dlio_queue_next"},
+        [OP] = {"s3dlio_op_cancel", "s3dlio_op_progress"},
     };
     return pairs[type][0] == NULL || strcmp(pairs[type][0], than) != 0 ? pairs[type][0] : pairs[type][1];
 }
@@ -36,6 +38,7 @@ static int child(const char *name) {
     watchdog();
     live_handles(handles);
     s3dlio_buffer_new(4, &shared_buffer, NULL);
+    s3dlio_queue_new(&shared_queue, NULL);
     void *handle = handles[e->handle];
     if (e->handle != NONE) CHECK(handle != NULL);
     prepare(&s);
@@ -74,6 +77,7 @@ static int child(const char *name) {
     }
     for (int type = ERROR; type < HANDLE_TYPES; type++) free_handle(type, handles[type]);
     s3dlio_buffer_free(shared_buffer);
+    s3dlio_queue_free(shared_queue);
     return summary("child") != 0;
 }
 

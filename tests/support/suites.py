@@ -61,7 +61,7 @@ def cargo(*args):
 SUITES = [
     Suite("rust-unit", "Rust", cargo("--lib")),
     Suite("rules", "Rust", cargo("--test", "tidy", "--test", "reference", "--test", "header")),
-    Suite("runtime", "Rust", cargo("--test", "shutdown")),
+    Suite("runtime", "Rust", cargo("--test", "shutdown", "--test", "queue")),
     Suite("faultd", "Rust", cargo("-p", "faultd")),
     Suite("net", "Rust", cargo("--test", "net")),
     Suite("transfer", "Rust", cargo("--test", "transfer")),

@@ -23,6 +23,8 @@ mutable struct s3dlio_lister end
 mutable struct s3dlio_reader end
 mutable struct s3dlio_writer end
 mutable struct s3dlio_buffer end
+mutable struct s3dlio_queue end
+mutable struct s3dlio_op end
 
 struct s3dlio_key_value
     key::Cstring
@@ -113,6 +115,19 @@ struct s3dlio_stats
     pool_idle_buffers::UInt64
     direct_fallbacks::UInt64
     handles::UInt64
+end
+
+struct s3dlio_event
+    token::UInt64
+    status::Int32
+    reserved::UInt32
+    bytes::UInt64
+    data::Ptr{s3dlio_buffer}
+    error::Ptr{s3dlio_error}
+    reader::Ptr{s3dlio_reader}
+    infos::Ptr{Ptr{s3dlio_object_info}}
+    info_count::Csize_t
+    written::Ptr{s3dlio_write_stats}
 end
 
 "A struct of zero bytes, as C's `= {0}`."

@@ -111,6 +111,30 @@ end
     s3dlio_writer_key(writer::Ptr{s3dlio_writer})::Cstring
     s3dlio_writer_get_stats(writer::Ptr{s3dlio_writer}, stats::Ptr{s3dlio_write_stats}, stats_size::Csize_t, err::ErrorOut)::Int32
     s3dlio_writer_free(writer::Ptr{s3dlio_writer})::Cvoid
+
+    # None of these waits: s3dlio_queue_next is called with timeout 0.
+    s3dlio_queue_new(queue::Ptr{Ptr{s3dlio_queue}}, err::ErrorOut)::Int32
+    s3dlio_queue_fd(queue::Ptr{s3dlio_queue}, fd::Ptr{Int32}, err::ErrorOut)::Int32
+    s3dlio_queue_next(queue::Ptr{s3dlio_queue}, timeout_ms::Int64, event::Ptr{s3dlio_event}, event_size::Csize_t, err::ErrorOut)::Int32
+    s3dlio_queue_close(queue::Ptr{s3dlio_queue}, cancel::Int32, err::ErrorOut)::Int32
+    s3dlio_queue_free(queue::Ptr{s3dlio_queue})::Cvoid
+    s3dlio_op_cancel(op::Ptr{s3dlio_op}, err::ErrorOut)::Int32
+    s3dlio_op_progress(op::Ptr{s3dlio_op}, done::Ptr{UInt64}, total::Ptr{UInt64}, err::ErrorOut)::Int32
+    s3dlio_op_free(op::Ptr{s3dlio_op})::Cvoid
+    s3dlio_store_get_submit(store::Ptr{s3dlio_store}, key::Cstring, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_store_get_range_submit(store::Ptr{s3dlio_store}, key::Cstring, offset::UInt64, length::UInt64, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_store_get_into_submit(store::Ptr{s3dlio_store}, key::Cstring, dst::Ptr{Cvoid}, capacity::Csize_t, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_store_get_range_into_submit(store::Ptr{s3dlio_store}, key::Cstring, offset::UInt64, dst::Ptr{Cvoid}, length::Csize_t, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_store_put_submit(store::Ptr{s3dlio_store}, key::Cstring, data::Ptr{Cvoid}, length::Csize_t, options::Ptr{s3dlio_put_options}, options_size::Csize_t, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_store_stat_submit(store::Ptr{s3dlio_store}, key::Cstring, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_store_delete_submit(store::Ptr{s3dlio_store}, key::Cstring, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_lister_page_submit(lister::Ptr{s3dlio_lister}, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_reader_open_submit(store::Ptr{s3dlio_store}, key::Cstring, options::Ptr{s3dlio_options}, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_reader_read_at_submit(reader::Ptr{s3dlio_reader}, offset::UInt64, dst::Ptr{Cvoid}, length::Csize_t, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_reader_read_submit(reader::Ptr{s3dlio_reader}, dst::Ptr{Cvoid}, length::Csize_t, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_writer_write_submit(writer::Ptr{s3dlio_writer}, data::Ptr{Cvoid}, length::Csize_t, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_writer_finish_submit(writer::Ptr{s3dlio_writer}, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_writer_abort_submit(writer::Ptr{s3dlio_writer}, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
 end
 
 @blocking begin

@@ -102,9 +102,17 @@ class s3dlio_buffer(Structure):
     pass
 
 
-error, options, store, lister, reader, writer, buffer = (
+class s3dlio_queue(Structure):
+    pass
+
+
+class s3dlio_op(Structure):
+    pass
+
+
+error, options, store, lister, reader, writer, buffer, queue, op = (
     P(s3dlio_error), P(s3dlio_options), P(s3dlio_store), P(s3dlio_lister),
-    P(s3dlio_reader), P(s3dlio_writer), P(s3dlio_buffer),
+    P(s3dlio_reader), P(s3dlio_writer), P(s3dlio_buffer), P(s3dlio_queue), P(s3dlio_op),
 )
 
 # ---- structs
@@ -205,6 +213,21 @@ class s3dlio_stats(Structure):
         ("pool_idle_buffers", u64),
         ("direct_fallbacks", u64),
         ("handles", u64),
+    ]
+
+
+class s3dlio_event(Structure):
+    _fields_ = [
+        ("token", u64),
+        ("status", i32),
+        ("reserved", u32),
+        ("bytes", u64),
+        ("data", buffer),
+        ("error", error),
+        ("reader", reader),
+        ("infos", P(P(s3dlio_object_info))),
+        ("info_count", size_t),
+        ("written", P(s3dlio_write_stats)),
     ]
 
 
@@ -309,4 +332,30 @@ FUNCTIONS = {
     "s3dlio_writer_abort": (i32, (writer, _err)),
     "s3dlio_writer_get_stats": (i32, (writer, _written, size_t, _err)),
     "s3dlio_writer_free": (None, (writer,)),
+    # queue and submits
+    "s3dlio_queue_new": (i32, (P(queue), _err)),
+    "s3dlio_queue_fd": (i32, (queue, P(i32), _err)),
+    "s3dlio_queue_next": (i32, (queue, i64, P(s3dlio_event), size_t, _err)),
+    "s3dlio_queue_close": (i32, (queue, i32, _err)),
+    "s3dlio_queue_free": (None, (queue,)),
+    "s3dlio_op_cancel": (i32, (op, _err)),
+    "s3dlio_op_progress": (i32, (op, P(u64), P(u64), _err)),
+    "s3dlio_op_free": (None, (op,)),
+    "s3dlio_store_get_submit": (i32, (store, text, queue, u64, P(op), _err)),
+    "s3dlio_store_get_range_submit": (i32, (store, text, u64, u64, queue, u64, P(op), _err)),
+    "s3dlio_store_get_into_submit": (i32, (store, text, memory, size_t, queue, u64, P(op), _err)),
+    "s3dlio_store_get_range_into_submit": (
+        i32,
+        (store, text, u64, memory, size_t, queue, u64, P(op), _err),
+    ),
+    "s3dlio_store_put_submit": (i32, (store, text, memory, size_t, _put, size_t, queue, u64, P(op), _err)),
+    "s3dlio_store_stat_submit": (i32, (store, text, queue, u64, P(op), _err)),
+    "s3dlio_store_delete_submit": (i32, (store, text, queue, u64, P(op), _err)),
+    "s3dlio_lister_page_submit": (i32, (lister, queue, u64, P(op), _err)),
+    "s3dlio_reader_open_submit": (i32, (store, text, options, queue, u64, P(op), _err)),
+    "s3dlio_reader_read_at_submit": (i32, (reader, u64, memory, size_t, queue, u64, P(op), _err)),
+    "s3dlio_reader_read_submit": (i32, (reader, memory, size_t, queue, u64, P(op), _err)),
+    "s3dlio_writer_write_submit": (i32, (writer, memory, size_t, queue, u64, P(op), _err)),
+    "s3dlio_writer_finish_submit": (i32, (writer, queue, u64, P(op), _err)),
+    "s3dlio_writer_abort_submit": (i32, (writer, queue, u64, P(op), _err)),
 }
