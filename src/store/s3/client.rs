@@ -1,11 +1,14 @@
 //! The SDK client of a store: configuration from the options, credentials, region, connections.
 
+use super::keys::{Given, Keys};
+use super::plane::Plane;
 use super::tls;
 use super::watch::WatchedClient;
 use crate::base::key::KeyRules;
 use crate::base::secret::Secret;
 use crate::base::uri::Uri;
 use crate::error::{Code, Error, Result};
+use crate::net;
 use crate::options::{self as opt, Resolved};
 use crate::runtime::PerProcess;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -38,13 +41,16 @@ pub(super) struct Settings {
     pub(super) keys: KeyRules,
     pub(super) max_attempts: u32,
     pub(super) operation_timeout: Option<Duration>,
-    path_style: bool,
+    pub(super) path_style: bool,
+    pub(super) connect_timeout: Duration,
+    pub(super) progress_timeout: Duration,
+    /// Objects go over the data plane.
+    optimized: bool,
+    ca_bundle: Option<String>,
     region: Option<String>,
     profile: Option<Profile>,
     fixed: Option<Fixed>,
     tls: TlsContext,
-    connect_timeout: Duration,
-    progress_timeout: Duration,
     idle_timeout: Duration,
     max_connections: usize,
 }
@@ -121,6 +127,8 @@ impl Settings {
             max_attempts: u32::try_from(options.number(&opt::NET_MAX_ATTEMPTS)).unwrap_or(u32::MAX).max(1),
             operation_timeout: (!operation_timeout.is_zero()).then_some(operation_timeout),
             path_style,
+            optimized: options.bool(&opt::NET_OPTIMIZED),
+            ca_bundle: text(&opt::NET_CA_BUNDLE),
             region: text(&opt::S3_REGION),
             profile,
             fixed,
@@ -189,9 +197,16 @@ pub(super) struct Shared {
 /// Sockets and credentials of one process: never used in a forked child.
 struct Session {
     http: SharedHttpClient,
-    client: OnceCell<Client>,
+    connected: OnceCell<Arc<Connected>>,
     /// Requests in flight.
     requests: Arc<Semaphore>,
+}
+
+/// Credentials and region are known.
+pub(super) struct Connected {
+    pub(super) client: Client,
+    /// None: objects go over `client`, too.
+    pub(super) plane: Option<Arc<Plane>>,
 }
 
 /// Holds a place among the requests in flight.
@@ -202,10 +217,20 @@ impl Shared {
         Arc::new(Shared { settings, session: PerProcess::new() })
     }
 
-    /// The client of this process. The first call finds credentials and region, which may do I/O.
-    pub(super) async fn client(&self, root: &Uri) -> Result<Client> {
+    /// The clients of this process. The first call finds credentials and region, which may do I/O.
+    pub(super) async fn connected(&self, root: &Uri) -> Result<Arc<Connected>> {
         let session = self.session()?;
-        session.client.get_or_try_init(|| self.connect(&session.http, root)).await.cloned()
+        session.connected.get_or_try_init(|| self.connect(&session.http, root)).await.cloned()
+    }
+
+    /// Whether objects of this root go over the data plane. Directory buckets need sessions, and access
+    /// points other signatures, which the SDK knows.
+    pub(super) fn is_on_plane(&self, root: &Uri) -> bool {
+        let bucket = root.container();
+        self.settings.optimized
+            && !bucket.is_empty()
+            && !bucket.starts_with("arn:")
+            && !bucket.ends_with("--x-s3")
     }
 
     /// Waits until fewer than `net.max_connections` requests are in flight.
@@ -227,11 +252,11 @@ impl Shared {
                 .tls_context(settings.tls.clone())
                 .build_https();
             let requests = Arc::new(Semaphore::new(settings.max_connections));
-            Ok(Session { http, client: OnceCell::new(), requests })
+            Ok(Session { http, connected: OnceCell::new(), requests })
         })
     }
 
-    async fn connect(&self, http: &SharedHttpClient, root: &Uri) -> Result<Client> {
+    async fn connect(&self, http: &SharedHttpClient, root: &Uri) -> Result<Arc<Connected>> {
         let settings = &self.settings;
         let behavior = BehaviorVersion::v2026_01_12();
         let provider = ProviderConfig::without_region()
@@ -248,13 +273,33 @@ impl Shared {
             (None, None) => self.bucket_region(http, root).await,
         };
         let mut config = self.base_config(http, region.clone());
-        if settings.anonymous {
+        let keys = if settings.anonymous {
             config = config.allow_no_auth();
+            None
         } else {
-            let provider = provider.with_region(Some(region));
-            config = config.credentials_provider(self.credentials(provider).await);
-        }
-        Ok(Client::from_conf(config.build()))
+            let keys = Keys::new(self.credentials(provider.with_region(Some(region.clone()))).await);
+            config = config.credentials_provider(SharedCredentialsProvider::new(Given(keys.clone())));
+            Some(keys)
+        };
+        let plane = match self.is_on_plane(root) {
+            true => {
+                let net = net::Client::new(self.net_config()?);
+                Some(Arc::new(Plane::new(settings, net, root.container(), region.as_ref(), keys).await?))
+            }
+            false => None,
+        };
+        Ok(Arc::new(Connected { client: Client::from_conf(config.build()), plane }))
+    }
+
+    fn net_config(&self) -> Result<net::Config> {
+        let settings = &self.settings;
+        Ok(net::Config {
+            tls: net::tls::Tls::new(settings.ca_bundle.as_deref())?,
+            proxies: net::proxy::Proxies::from_environment(),
+            max_connections: settings.max_connections,
+            idle_timeout: settings.idle_timeout,
+            resolver: net::dns::system(),
+        })
     }
 
     fn timeouts(&self) -> TimeoutConfig {

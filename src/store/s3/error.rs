@@ -21,18 +21,7 @@ where
     let answer = |error: Error, response: &HttpResponse| {
         let headers = response.headers();
         let id = headers.get("x-amz-request-id").or_else(|| headers.get("x-amzn-requestid"));
-        let error = error.with_http_status(response.status().as_u16());
-        let error = match (response.status().as_u16(), headers.get("x-amz-bucket-region")) {
-            (301 | 307 | 400, Some(region)) => {
-                error.with_hint(format!("the bucket is in region {region}; set s3.region"))
-            }
-            (301 | 307, None) => error.with_hint("check s3.region and s3.endpoint"),
-            _ => error,
-        };
-        match id {
-            Some(id) => error.with_request_id(id),
-            None => error,
-        }
+        with_answer(error, response.status().as_u16(), headers.get("x-amz-bucket-region"), id)
     };
     match &failure {
         SdkError::ServiceError(service) => {
@@ -53,6 +42,22 @@ where
             add_sources(Error::new(Code::InvalidArgument, "the request cannot be built"), &failure)
         }
         _ => from_transport(settings, &failure),
+    }
+}
+
+/// What every answer tells of a failure: its status, the region that it names, its id.
+pub(super) fn with_answer(error: Error, status: u16, region: Option<&str>, id: Option<&str>) -> Error {
+    let error = error.with_http_status(status);
+    let error = match (status, region) {
+        (301 | 307 | 400, Some(region)) => {
+            error.with_hint(format!("the bucket is in region {region}; set s3.region"))
+        }
+        (301 | 307, None) => error.with_hint("check s3.region and s3.endpoint"),
+        _ => error,
+    };
+    match id {
+        Some(id) => error.with_request_id(id),
+        None => error,
     }
 }
 

@@ -9,11 +9,15 @@ mod client;
 mod copy;
 mod delete;
 mod error;
+mod keys;
 mod list;
+mod plane;
 mod read;
+mod sdk;
 mod tls;
 mod upload;
 mod watch;
+mod wire;
 mod write;
 
 use super::*;
@@ -21,7 +25,7 @@ use crate::error::{Code, Error};
 use crate::options::Resolved;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;
-use client::{Settings, Shared};
+use client::{Connected, Settings, Shared};
 pub use list::PendingUpload;
 use std::future::Future;
 use std::pin::Pin;
@@ -74,8 +78,12 @@ impl S3Store {
         Ok(full)
     }
 
+    async fn connected(&self) -> Result<Arc<Connected>> {
+        self.shared.connected(&self.root).await
+    }
+
     async fn client(&self) -> Result<Client> {
-        self.shared.client(&self.root).await
+        Ok(self.connected().await?.client.clone())
     }
 
     /// What an SDK call's failure means.
@@ -94,8 +102,6 @@ impl S3Store {
         uri: &Uri,
         work: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
-        let began = Instant::now();
-        let limit = self.settings().operation_timeout;
         // Boxed: the SDK's futures are large and deeply nested types.
         let work: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>> = Box::pin(work);
         let bounded = async {
@@ -103,7 +109,7 @@ impl S3Store {
             work.await
         };
         let in_time = async {
-            match limit {
+            match self.settings().operation_timeout {
                 None => bounded.await,
                 Some(limit) => tokio::time::timeout(limit, bounded).await.unwrap_or_else(|_| {
                     Err(Error::new(Code::Timeout, format!("not done within {} ms", limit.as_millis()))
@@ -111,7 +117,35 @@ impl S3Store {
                 }),
             }
         };
-        let (result, Seen { attempts, outcome_open }) = watch::counting(in_time).await;
+        self.complete(operation, uri, in_time).await
+    }
+
+    /// As [`S3Store::run`] for the requests of the data plane, which keeps the deadline itself, to say
+    /// how far a request came, and whose pool bounds the requests in flight.
+    async fn run_data<T>(
+        &self,
+        operation: &'static str,
+        uri: &Uri,
+        work: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        match self.shared.is_on_plane(&self.root) {
+            true => {
+                let work: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>> = Box::pin(work);
+                self.complete(operation, uri, work).await
+            }
+            false => self.run(operation, uri, work).await,
+        }
+    }
+
+    /// Counts the attempts of an operation and completes its error.
+    async fn complete<T>(
+        &self,
+        operation: &'static str,
+        uri: &Uri,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let began = Instant::now();
+        let (result, Seen { attempts, outcome_open }) = watch::counting(work).await;
         result.map_err(|error| {
             let error = match error.code() {
                 Code::Timeout if outcome_open => write::unknown(error),
@@ -160,11 +194,11 @@ impl ObjectStore for S3Store {
     }
 
     async fn get_into(&self, key: &str, request: GetRequest, dst: Window) -> Result<GetResult> {
-        self.run("get", &self.uri(key), read::get_into(self, key, request, dst)).await
+        self.run_data("get", &self.uri(key), read::get_into(self, key, request, dst)).await
     }
 
     async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
-        let done = self.run("put", &self.uri(key), write::put(self, key, data, options)).await;
+        let done = self.run_data("put", &self.uri(key), write::put(self, key, data, options)).await;
         done.map_err(|error| match options.condition {
             PutCondition::Always => repeatable(error),
             _ => error,
@@ -177,7 +211,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn stat(&self, key: &str) -> Result<ObjectMeta> {
-        self.run("stat", &self.uri(key), read::stat(self, key, None)).await
+        self.run_data("stat", &self.uri(key), read::stat(self, key, None)).await
     }
 
     async fn list_page(&self, request: &ListRequest) -> Result<ListPage> {

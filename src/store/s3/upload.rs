@@ -1,13 +1,14 @@
 //! An object in parts: CreateMultipartUpload, UploadPart, CompleteMultipartUpload, Abort.
 
 use super::client::Checksum;
+use super::wire::{PutPart, Wire};
 use super::{
     Bytes, Code, Error, MAX_PARTS, Part, PutOptions, PutResult, Result, S3Store, Upload, UploadTotal,
 };
 use super::{async_trait, watch, write};
 use crate::base::checksum::{Crc32c, crc32c_base64};
 use crate::base::sync::lock;
-use aws_sdk_s3::primitives::ByteStream;
+use crate::net::retry::classify::RequestKind;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -72,28 +73,11 @@ impl S3Upload {
                 format!("part {number} is past the last one; an object has at most {MAX_PARTS} parts"),
             ));
         }
-        let part = self
-            .store
-            .client()
-            .await?
-            .upload_part()
-            .bucket(self.store.bucket())
-            .key(&self.full)
-            .upload_id(&self.id)
-            .part_number(number as i32 + 1)
-            .content_length(data.len() as i64)
-            .body(ByteStream::from(data));
-        let sent = match self.checksum() {
-            true => {
-                let part = part.checksum_algorithm(ChecksumAlgorithm::Crc32C);
-                let part = part.checksum_crc32_c(crc32c_base64(crc.value()));
-                part.customize().disable_payload_signing().send().await
-            }
-            false => part.send().await,
-        };
-        let output = sent.map_err(|e| self.store.failed(e))?;
-        write::check_returned(crc, output.checksum_crc32_c())?;
-        let etag = output.e_tag.filter(|etag| !etag.is_empty());
+        let part = PutPart { full: &self.full, upload: &self.id, number: number + 1, data: &data, crc };
+        let mut wire = Wire::new(&self.store, RequestKind::Write).await?;
+        let stored = wire.put_part(&self.store, &part).await?;
+        write::check_returned(crc, stored.crc32c.as_deref())?;
+        let etag = stored.etag.filter(|etag| !etag.is_empty());
         let etag = etag.ok_or_else(|| {
             Error::new(Code::Protocol, format!("the server gave no ETag for part {number}"))
         })?;
@@ -199,7 +183,7 @@ impl S3Upload {
 impl Upload for S3Upload {
     async fn put_part(&self, part: Part) -> Result<()> {
         let uri = self.store.uri(&self.key);
-        self.store.run("put", &uri, self.send_part(part.number, part.data, part.crc32c)).await
+        self.store.run_data("put", &uri, self.send_part(part.number, part.data, part.crc32c)).await
     }
 
     async fn complete(&self, parts: u32, total: UploadTotal) -> Result<PutResult> {

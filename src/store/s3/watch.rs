@@ -1,7 +1,8 @@
 //! Watches every HTTP attempt from between the SDK and its connector: counts them, gives up one on
 //! which no byte moved for the progress timeout (a slow but moving one never is), takes the body
 //! back when the operation ends, so that no connection keeps lent memory, and knows of a write
-//! whether it may have taken effect although no answer says so.
+//! whether it may have taken effect although no answer says so. The data plane, which watches its
+//! connections itself, reports to the same [`Operation`].
 
 use crate::base::sync::lock;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -35,13 +36,28 @@ tokio::task_local! {
 }
 
 /// What one logical operation has sent.
-#[derive(Default)]
 struct Operation {
+    started: std::time::Instant,
     attempts: Cell<u32>,
     /// Whether the attempts from now on may publish something: [`committing`].
     committing: Cell<bool>,
     commits: RefCell<Vec<Arc<Commit>>>,
+    /// As [`leave_open`] says.
+    left_open: Cell<bool>,
     bodies: RefCell<Vec<Arc<Mutex<Option<Outgoing>>>>>,
+}
+
+impl Operation {
+    fn new() -> Operation {
+        Operation {
+            started: std::time::Instant::now(),
+            attempts: Cell::new(0),
+            committing: Cell::new(false),
+            commits: RefCell::default(),
+            left_open: Cell::new(false),
+            bodies: RefCell::default(),
+        }
+    }
 }
 
 impl Drop for Operation {
@@ -77,10 +93,15 @@ pub(super) async fn counting<F: Future>(future: F) -> (F::Output, Seen) {
         let attempts = OPERATION.try_with(|operation| operation.attempts.get()).unwrap_or(0);
         (output, Seen { attempts, outcome_open: outcome_open() })
     };
-    OPERATION.scope(Operation::default(), counted).await
+    OPERATION.scope(Operation::new(), counted).await
 }
 
-/// Adds attempts that a task made for the surrounding operation.
+/// When the surrounding operation began; now, outside of one.
+pub(super) fn started() -> std::time::Instant {
+    OPERATION.try_with(|operation| operation.started).unwrap_or_else(|_| std::time::Instant::now())
+}
+
+/// Adds attempts that were made for the surrounding operation elsewhere: in a task, on the data plane.
 pub(super) fn add_attempts(attempts: u32) {
     let _ = OPERATION.try_with(|operation| operation.attempts.set(operation.attempts.get() + attempts));
 }
@@ -95,27 +116,37 @@ pub(super) fn is_committing() -> bool {
     OPERATION.try_with(|operation| operation.committing.get()).unwrap_or(false)
 }
 
+/// Says that an attempt of the data plane may have reached the service, and no answer says what became
+/// of it. It counts since [`committing`].
+pub(super) fn leave_open() {
+    let _ = OPERATION.try_with(|operation| operation.left_open.set(operation.committing.get())); // none outside of `counting`
+}
+
 /// Whether an attempt since [`committing`] may have reached the service, and no answer says what
 /// became of it. An attempt that never had a connection, and one that was refused, leave nothing open.
 pub(super) fn outcome_open() -> bool {
     let open = |commit: &Arc<Commit>| {
         commit.sent.load(Ordering::Acquire) && !commit.answered.load(Ordering::Acquire)
     };
-    OPERATION.try_with(|operation| operation.commits.borrow().iter().any(open)).unwrap_or(false)
+    OPERATION
+        .try_with(|operation| operation.left_open.get() || operation.commits.borrow().iter().any(open))
+        .unwrap_or(false)
 }
 
 /// Whether the answer tells what became of the request. Servers fail half-way, and gateways lose
 /// their server's answer; a 503 is a refusal only where the service itself says so.
-fn is_definite(response: &HttpResponse) -> bool {
-    match response.status().as_u16() {
+pub(super) fn is_definite(status: u16, request_id: Option<&str>) -> bool {
+    match status {
         408 => false,
-        503 => {
-            let headers = response.headers();
-            headers.contains_key("x-amz-request-id") || headers.contains_key("x-amzn-requestid")
-        }
+        503 => request_id.is_some(),
         501 | 505 => true,
         status => status < 500,
     }
+}
+
+fn request_id(response: &HttpResponse) -> Option<&str> {
+    let headers = response.headers();
+    headers.get("x-amz-request-id").or_else(|| headers.get("x-amzn-requestid"))
 }
 
 /// Whether there was no connection that the request could have gone out on.
@@ -217,7 +248,7 @@ impl HttpConnector for WatchedConnector {
                     response = &mut answer => {
                         if let Some(commit) = &commit {
                             match &response {
-                                Ok(response) if is_definite(response) => {
+                                Ok(response) if is_definite(response.status().as_u16(), request_id(response)) => {
                                     commit.answered.store(true, Ordering::Release);
                                 }
                                 Err(error) if never_connected(error) => {

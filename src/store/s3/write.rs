@@ -1,18 +1,17 @@
 //! PutObject: one request, whole or not at all.
 
-use super::client::Checksum;
+use super::plane::Then;
+use super::wire::{Put, Wire};
 use super::{Bytes, Code, Error, MAX_PART, PutCondition, PutOptions, PutResult, Result, S3Store};
 use super::{check_put_options, read, watch};
-use crate::base::checksum::{Crc32c, crc32c_base64, crc32c_base64_value, format_crc32c};
-use aws_sdk_s3::operation::put_object::PutObjectOutput;
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ChecksumAlgorithm;
+use crate::base::checksum::{Crc32c, crc32c_base64_value, format_crc32c};
+use crate::net::retry::classify::RequestKind;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Metadata of a conditional write that tells its object from one of equal bytes by somebody else.
 /// Never shown; users' names cannot have a dash.
-const META_WRITE: &str = "s3dlio-write";
+pub(super) const META_WRITE: &str = "s3dlio-write";
 
 pub(super) async fn put(store: &S3Store, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
     check_put(store, options)?;
@@ -26,56 +25,54 @@ pub(super) async fn put(store: &S3Store, key: &str, data: Bytes, options: &PutOp
     }
     let crc = Crc32c::of(&data);
     let nonce = new_nonce(options);
-    let mut conflicts = 0;
+    let kind = match options.condition {
+        PutCondition::Always => RequestKind::Write,
+        _ => RequestKind::Commit,
+    };
+    let mut wire = Wire::new(store, kind).await?;
+    let put = Put { full: &full, data: &data, crc, options, nonce: nonce.as_deref() };
     watch::committing();
     loop {
-        let failure = match send(store, &full, data.clone(), crc, options, nonce.as_deref()).await? {
-            Ok(output) => {
-                check_returned(crc, output.checksum_crc32_c())?;
-                return Ok(PutResult { etag: output.e_tag, version: output.version_id });
+        let failed = match wire.put(store, &put).await {
+            Ok(stored) => {
+                check_returned(crc, stored.crc32c.as_deref())?;
+                return Ok(PutResult { etag: stored.etag, version: stored.version });
             }
-            Err(failure) => failure,
+            Err(failed) => failed,
         };
-        // Another conditional write of the key was under way: S3 asks to try again.
-        let conflict = failure.raw_response().is_some_and(|r| r.status().as_u16() == 409);
-        let error = store.failed(failure);
-        conflicts += 1;
-        if conflict && error.code() == Code::Unavailable && conflicts < store.settings().max_attempts {
-            tokio::time::sleep(store.settings().backoff(conflicts)).await;
-            continue;
+        match failed.then {
+            Then::Again(wait) => tokio::time::sleep(wait).await,
+            Then::Resolve(wait) => {
+                tokio::time::sleep(wait).await;
+                match stored_before(store, &full, put.nonce, crc, options).await {
+                    Ok(Some(done)) => return Ok(done),
+                    Ok(None) if wire.not_applied() => {}
+                    Ok(None) => {
+                        return put_failed(store, &full, put.nonce, options, crc, failed.error).await;
+                    }
+                    Err(cause) => return Err(unknown(failed.error.with_cause(cause.to_string()))),
+                }
+            }
+            Then::GiveUp => {
+                return put_failed(store, &full, put.nonce, options, crc, failed.error).await;
+            }
         }
-        return put_failed(store, &full, nonce.as_deref(), options, crc, error).await;
     }
 }
 
-type Put = std::result::Result<
-    PutObjectOutput,
-    super::error::Failure<aws_sdk_s3::operation::put_object::PutObjectError>,
->;
-
-async fn send(
+/// The object, if a write of which nobody knows whether it took effect stored it: by its mark, else by
+/// being what it would have made it.
+async fn stored_before(
     store: &S3Store,
     full: &str,
-    data: Bytes,
+    nonce: Option<&str>,
     crc: Crc32c,
     options: &PutOptions,
-    nonce: Option<&str>,
-) -> Result<Put> {
-    let put = store.client().await?.put_object().bucket(store.bucket()).key(full);
-    let (if_none_match, if_match) = condition_headers(&options.condition);
-    let put = put
-        .set_content_type(options.content_type.clone())
-        .set_metadata(metadata(options, nonce))
-        .set_if_none_match(if_none_match)
-        .set_if_match(if_match)
-        .content_length(data.len() as i64)
-        .body(ByteStream::from(data));
-    if store.settings().checksum != Checksum::Always {
-        return Ok(put.send().await);
+) -> Result<Option<PutResult>> {
+    match nonce {
+        Some(nonce) => own_write(store, full, nonce).await,
+        None => stored_already(store, full, crc, options).await,
     }
-    // The signed checksum covers the body, so hashing it once more for the signature is left out.
-    let put = put.checksum_algorithm(ChecksumAlgorithm::Crc32C).checksum_crc32_c(crc32c_base64(crc.value()));
-    Ok(put.customize().disable_payload_signing().send().await)
 }
 
 /// Refuses options that this store or service cannot keep.
@@ -128,8 +125,8 @@ pub(super) fn metadata(options: &PutOptions, nonce: Option<&str>) -> Option<Hash
 }
 
 /// Stored metadata without the mark.
-pub(super) fn visible<T: FromIterator<(String, String)>>(stored: Option<HashMap<String, String>>) -> T {
-    stored.unwrap_or_default().into_iter().filter(|(name, _)| name != META_WRITE).collect()
+pub(super) fn visible<T: FromIterator<(String, String)>>(stored: HashMap<String, String>) -> T {
+    stored.into_iter().filter(|(name, _)| name != META_WRITE).collect()
 }
 
 /// Whether a write that ended in this error may have taken effect: an attempt got no answer that
@@ -165,10 +162,7 @@ pub(super) async fn put_failed(
     let refused =
         conditional && error.http_status() == Some(412) || if_match && error.code() == Code::NotFound;
     if lost(&error) {
-        let stored = match nonce {
-            Some(nonce) => own_write(store, full, nonce).await,
-            None => stored_already(store, full, crc, options).await,
-        };
+        let stored = stored_before(store, full, nonce, crc, options).await;
         match stored {
             Ok(Some(done)) => return Ok(done),
             Ok(None) if refused => {} // it is somebody else's, or nothing is there
@@ -188,15 +182,13 @@ pub(super) async fn put_failed(
 
 /// The object, if it is what the write with this mark stored.
 pub(super) async fn own_write(store: &S3Store, full: &str, nonce: &str) -> Result<Option<PutResult>> {
-    match read::head(store, full, None).await? {
-        Ok(head) => {
-            let own = head.metadata().and_then(|all| all.get(META_WRITE)).is_some_and(|mark| mark == nonce);
-            Ok(own.then_some(PutResult { etag: head.e_tag, version: head.version_id }))
+    match read::head(store, full, None).await {
+        Ok(facts) => {
+            let own = facts.metadata.get(META_WRITE).is_some_and(|mark| mark == nonce);
+            Ok(own.then_some(PutResult { etag: facts.etag, version: facts.version }))
         }
-        Err(failure) => match store.failed(failure) {
-            error if error.code() == Code::NotFound => Ok(None),
-            error => Err(error),
-        },
+        Err(error) if error.code() == Code::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
