@@ -11,6 +11,8 @@ mod credentials;
 mod fake;
 #[path = "s3/lies.rs"]
 mod lies;
+#[path = "s3/plane.rs"]
+mod plane;
 #[path = "s3/retries.rs"]
 mod retries;
 #[path = "s3/transport.rs"]
@@ -55,6 +57,11 @@ fn read(store: &Store, key: &str, offset: u64, len: usize) -> Result<(Vec<u8>, G
     let result = lend_mut(&mut memory, |window| run(store.get_into(key, request, window)))?;
     memory.truncate(result.bytes);
     Ok((memory, result))
+}
+
+/// Whether objects go over the data plane: this suite runs with it and without.
+fn on_plane() -> bool {
+    Options::new().get("net.optimized").unwrap() == "true"
 }
 
 /// One fact of an error: `attempts`, `hint`, `request_id` ...

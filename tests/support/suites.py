@@ -58,6 +58,9 @@ def cargo(*args):
     return ["cargo", "test", "--release", "--no-fail-fast", *args]
 
 
+# Objects go through the service's SDK, too: net.optimized.
+PLAIN_SDK = ("S3DLIO_USE_OPTIMIZED_HTTP=0",)
+
 SUITES = [
     Suite("rust-unit", "Rust", cargo("--lib")),
     Suite("rules", "Rust", cargo("--test", "tidy", "--test", "reference", "--test", "header")),
@@ -67,6 +70,7 @@ SUITES = [
     Suite("transfer", "Rust", cargo("--test", "transfer")),
     Suite("local-store", "Rust", cargo("--test", "local_store"), quick=False),
     Suite("s3-store", "Rust", cargo("--test", "s3_store"), quick=False),
+    Suite("s3-store-sdk", "Rust", cargo("--test", "s3_store"), quick=False, environment=PLAIN_SDK),
     Suite("azure-store", "Rust", cargo("--test", "azure_store"), quick=False),
     Suite("azure-store-sdk", "Rust", cargo("--test", "azure_store"), quick=False,
           environment=("S3DLIO_USE_OPTIMIZED_HTTP=0",)),
@@ -86,6 +90,8 @@ SUITES = [
     # Azurite takes minutes to delete 10,001 blobs.
     Suite("store-suite", "Rust", cargo("--test", "store_suite"),
           quick_arguments=("--", "--skip", "ten_thousand"), limit=2400),
+    Suite("store-suite-sdk", "Rust", cargo("--test", "store_suite", "seaweed::", "--", "--skip", "ten_thousand"),
+          environment=PLAIN_SDK),
     Suite("writer-matrix", "Rust", cargo("--test", "writer_matrix"), quick=False, limit=1800),
     Suite("memory-use", "Rust", cargo("--test", "memory_use", "--", "--nocapture"), quick=False),
 ]

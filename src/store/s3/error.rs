@@ -52,7 +52,9 @@ pub(super) fn with_answer(error: Error, status: u16, region: Option<&str>, id: O
         (301 | 307 | 400, Some(region)) => {
             error.with_hint(format!("the bucket is in region {region}; set s3.region"))
         }
-        (301 | 307, None) => error.with_hint("check s3.region and s3.endpoint"),
+        (300..=399, _) => error
+            .with_cause("redirects are not followed, as a stranger would see the signature")
+            .with_hint("check s3.region and s3.endpoint"),
         _ => error,
     };
     match id {

@@ -16,6 +16,8 @@ use std::time::SystemTime;
 
 /// What a service says of an object when nobody said what it is.
 const DEFAULT_TYPE: &str = "application/octet-stream";
+/// Some services keep a checksum only if this names it.
+const CHECKSUM_ALGORITHM: (&str, &str) = ("x-amz-sdk-checksum-algorithm", "CRC32C");
 /// Where bytes go that nobody asked for.
 const DISCARD: usize = 16 << 10;
 
@@ -135,7 +137,9 @@ impl Wire {
         let crc = checksum.then(|| crc32c_base64(put.crc.value()));
         let content_type = put.options.content_type.as_deref();
         let mut headers = vec![("content-type", content_type.unwrap_or(DEFAULT_TYPE))];
-        headers.extend(crc.as_deref().map(|crc| ("x-amz-checksum-crc32c", crc)));
+        if let Some(crc) = &crc {
+            headers.extend([CHECKSUM_ALGORITHM, ("x-amz-checksum-crc32c", crc)]);
+        }
         match &put.options.condition {
             PutCondition::Always => {}
             PutCondition::CreateOnly => headers.push(("if-none-match", "*")),
@@ -160,7 +164,7 @@ impl Wire {
         };
         let checksum = store.settings().checksum == Checksum::Always;
         let crc = checksum.then(|| crc32c_base64(part.crc.value()));
-        let headers = [("x-amz-checksum-crc32c", crc.as_deref().unwrap_or_default())];
+        let headers = [CHECKSUM_ALGORITHM, ("x-amz-checksum-crc32c", crc.as_deref().unwrap_or_default())];
         let mut query = format!("partNumber={}&uploadId=", part.number).into_bytes();
         escape::query(part.upload, &mut query);
         let query = String::from_utf8(query)
@@ -169,7 +173,7 @@ impl Wire {
             query: &query,
             body: part.data,
             sign_body: !checksum,
-            ..Ask::new(Method::Put, part.full, &headers[..usize::from(checksum)])
+            ..Ask::new(Method::Put, part.full, &headers[..if checksum { 2 } else { 0 }])
         };
         let sent = courier.send(store.settings(), &ask).await;
         sent.map(|answer| plane::facts(&answer)).map_err(|failed| failed.error)

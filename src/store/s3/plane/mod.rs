@@ -75,6 +75,10 @@ impl Plane {
         if now.signer.region() == region {
             return Ok(()); // another request was told the same
         }
+        // It becomes a part of a host name.
+        if region.len() > 64 || !region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(Error::new(Code::Protocol, format!("the service names the region {region:?}")));
+        }
         let target = Target::find(settings, &self.client, &self.bucket, region, Some(from)).await?;
         tracing::debug!(bucket = self.bucket, region, endpoint = %target.peer.endpoint(), "the bucket's region");
         *write(&self.target) = Arc::new(target);
@@ -118,5 +122,52 @@ impl Target {
             _ => Arc::new(Bucket::new(Instant::now())),
         };
         Ok(Target { peer, base: base.trim_end_matches('/').to_owned(), signer: Signer::s3(region)?, budget })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Config;
+    use crate::options::Options;
+
+    /// Scheme and host, and what paths begin with.
+    fn place(pairs: &[(&str, &str)], bucket: &str, region: &str) -> Result<(String, String)> {
+        let mut options = Options::new().with("s3.addressing", "auto")?;
+        for (key, value) in pairs {
+            options.set(key, value)?;
+        }
+        let options = options.resolve()?;
+        let settings = Settings::from_options(&options)?;
+        let client = Client::new(Config::from_options(&options)?);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let target = runtime.block_on(Target::find(&settings, &client, bucket, region, None))?;
+        Ok((target.peer.endpoint().to_string(), target.base))
+    }
+
+    #[test]
+    fn s3_buckets_are_where_the_sdk_finds_them() {
+        const PATH: (&str, &str) = ("s3.addressing", "path");
+        const VIRTUAL: (&str, &str) = ("s3.addressing", "virtual");
+        let at = |url| ("s3.endpoint", url);
+        let cases: &[(&[(&str, &str)], &str, &str, &str)] = &[
+            (&[], "bucket", "https://bucket.s3.eu-west-1.amazonaws.com", ""),
+            (&[PATH], "bucket", "https://s3.eu-west-1.amazonaws.com", "/bucket"),
+            (&[], "with.dots", "https://s3.eu-west-1.amazonaws.com", "/with.dots"),
+            (&[], "Old_Name", "https://s3.eu-west-1.amazonaws.com", "/Old_Name"),
+            (&[at("http://127.0.0.1:8333")], "bucket", "http://127.0.0.1:8333", "/bucket"),
+            (&[at("http://127.0.0.1:8333"), VIRTUAL], "bucket", "http://127.0.0.1:8333", "/bucket"),
+            (&[at("http://store.example:80/base/")], "bucket", "http://store.example", "/base/bucket"),
+            (&[at("https://store.example"), VIRTUAL], "bucket", "https://bucket.store.example", ""),
+            (&[at("https://store.example"), VIRTUAL], "with.dots", "https://store.example", "/with.dots"),
+            (&[at("http://store.example"), VIRTUAL], "with.dots", "http://with.dots.store.example", ""),
+        ];
+        for (pairs, bucket, host, base) in cases {
+            let found = place(pairs, bucket, "eu-west-1").unwrap();
+            assert_eq!((found.0.as_str(), found.1.as_str()), (*host, *base), "{pairs:?} {bucket}");
+        }
+        let china = place(&[], "bucket", "cn-north-1").unwrap();
+        assert_eq!(china.0, "https://bucket.s3.cn-north-1.amazonaws.com.cn");
+        assert_eq!(place(&[], "bucket", "no/region").unwrap_err().code(), Code::InvalidOption);
     }
 }
