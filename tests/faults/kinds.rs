@@ -141,7 +141,6 @@ pub const KNOWN: &[Known] = &[
         "FALSE FAILURE*",
         "a 200 whose body is lost counts as an answer",
     ),
-    known("s3 put_create/put *", "FALSE FAILURE*", "a 200 whose body is lost counts as an answer"),
     known(
         "s3 get_*/get wrong_content_range body=missing*",
         "WRONG BYTES*",
