@@ -95,14 +95,19 @@ class Borrowed:
     def __init__(self, data: Any, *, writable: bool = False):
         view = _PyBuffer()
         _acquire(data, view, _WRITABLE if writable else _SIMPLE)
-        self._view = view
+        self._view: Any = view
         self.address: Optional[int] = view.buf
         self.length: int = view.len
 
-    def __del__(self) -> None:
+    def release(self) -> None:
+        """Gives the memory back now, not when the last reference (such as a traceback's) goes."""
         view = getattr(self, "_view", None)
+        self._view = None
         if view is not None:
             _release(view)
+
+    def __del__(self) -> None:
+        self.release()
 
 
 class Ranges:

@@ -32,6 +32,8 @@ Lister = _owner(_ffi.s3dlio_lister, lib.s3dlio_lister_free)
 Reader = _owner(_ffi.s3dlio_reader, lib.s3dlio_reader_free)
 Writer = _owner(_ffi.s3dlio_writer, lib.s3dlio_writer_free)
 Buffer = _owner(_ffi.s3dlio_buffer, lib.s3dlio_buffer_free)
+Queue = _owner(_ffi.s3dlio_queue, lib.s3dlio_queue_free)
+Op = _owner(_ffi.s3dlio_op, lib.s3dlio_op_free)
 
 
 def disown(handle: Any) -> None:

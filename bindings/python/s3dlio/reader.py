@@ -6,6 +6,7 @@ from typing import Any, Iterable, List, Optional, Tuple
 
 from . import _arguments as c
 from . import _ffi, _owners
+from ._async import AsyncReader
 from ._library import lib
 from .errors import InvalidArgumentError, UnsupportedError, call
 from .info import ObjectInfo, object_info
@@ -14,7 +15,7 @@ from .options import Options
 _PIECE = 1 << 20  # read at once where nobody knows the size
 
 
-class Reader(io.RawIOBase):
+class Reader(AsyncReader, io.RawIOBase):
     """An unbuffered, read-only file over one object; made by `Store.reader`.
 
     Pinned to the object's version at open: where it is replaced, reads raise `ChangedError`.
@@ -30,6 +31,13 @@ class Reader(io.RawIOBase):
         super().__init__()
         self._open: Optional[Any] = _owners.Reader()
         call(lib.s3dlio_reader_open, store, c.key(key), options._handle, byref(self._open))
+
+    @classmethod
+    def _of(cls, handle: Any) -> "Reader":
+        reader = cls.__new__(cls)
+        io.RawIOBase.__init__(reader)
+        reader._open = handle
+        return reader
 
     @property
     def _handle(self) -> Any:

@@ -5,6 +5,7 @@ from typing import IO, Any, Iterable, Iterator, List, Mapping, Optional, Sequenc
 
 from . import _ffi, _many, _owners
 from . import _arguments as c
+from ._async import AsyncStore
 from ._library import lib
 from .buffer import Buffer, from_handle
 from .errors import BadHandleError, call
@@ -17,7 +18,7 @@ from .writer import Writer
 OptionValues = Optional[Union[Mapping[str, Value], Options]]
 
 
-class Store:
+class Store(AsyncStore):
     """Objects below a root: `Store("s3://bucket/prefix", {"s3.endpoint": url})`.
 
     URIs are `s3://bucket/prefix`, `az://account/container/prefix`, `file:///path`, `direct:///path`
@@ -25,6 +26,8 @@ class Store:
     `Options`, or as keywords whose first underscore stands for the dot (`transfer_part_size="32MiB"`);
     what is not given comes from the environment. Opening does no I/O: a missing bucket or wrong
     credentials show at the first operation.
+
+    The methods that start with `a` are for asyncio: `await store.aget(key)`.
 
     Any thread may use a store, many at once; the GIL is released while a call runs. A store keeps
     working in a forked child. Pickling keeps the URI and the options that were given explicitly,

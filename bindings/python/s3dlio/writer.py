@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from . import _arguments as c
 from . import _ffi, _owners
+from ._async import AsyncWriter
 from ._library import lib
 from .buffer import Buffer
 from .errors import InvalidStateError, S3dlioError, call
@@ -18,7 +19,7 @@ from .info import WriteStats, write_stats
 from .options import Options
 
 
-class Writer(io.RawIOBase):
+class Writer(AsyncWriter, io.RawIOBase):
     """A write-only file over one object; made by `Store.writer`. One thread at a time.
 
     Nothing is visible before `finish()` or `close()` returned without an error. Inside `with` the
