@@ -21,6 +21,7 @@ not the garbage collection of others. `docs/julia.md` is the guide.
 module S3dlio
 
 using Dates: DateTime, unix2datetime
+using FileWatching: FDWatcher
 import Libdl
 
 export Store, Reader, Writer, Buffer, Options, ObjectInfo, WriteStats, S3dlioException, crc32c
@@ -37,6 +38,7 @@ include("many.jl")
 include("list.jl")
 include("reader.jl")
 include("writer.jl")
+include("async.jl")
 include("oneshot.jl")
 include("library.jl")
 

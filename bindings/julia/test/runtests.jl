@@ -13,4 +13,5 @@ counted("S3dlio.jl") do
     Suite.run(Suite.Target("file", "file://" * joinpath(FOLDER, "plain"), Dict("file.sync" => "false")))
     Suite.run(Suite.Target("direct", "direct://" * joinpath(FOLDER, "direct"), Dict("file.sync" => "false")))
     include("local.jl")
+    include("async.jl")
 end
