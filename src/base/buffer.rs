@@ -10,8 +10,9 @@ use crate::error::{Code, Error, Result};
 use bytes::Bytes;
 use std::alloc::{Layout, alloc, dealloc};
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, RangeInclusive};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -190,7 +191,8 @@ impl Drop for Block {
 pub struct BufferPool(Arc<PoolInner>);
 
 struct PoolInner {
-    idle: Mutex<Vec<Block>>,
+    /// By size.
+    idle: Mutex<BTreeMap<usize, Vec<Block>>>,
     idle_bytes: AtomicU64,
     max_idle_bytes: AtomicU64,
 }
@@ -214,7 +216,7 @@ impl BufferPool {
     /// A pool that keeps at most `max_idle_bytes` of unused buffers.
     pub fn new(max_idle_bytes: u64) -> Self {
         BufferPool(Arc::new(PoolInner {
-            idle: Mutex::new(Vec::new()),
+            idle: Mutex::default(),
             idle_bytes: AtomicU64::new(0),
             max_idle_bytes: AtomicU64::new(max_idle_bytes),
         }))
@@ -229,22 +231,10 @@ impl BufferPool {
     /// An empty buffer with room for `capacity` bytes: an idle one of at most twice the size, else new.
     pub fn take(&self, capacity: usize) -> Result<Buffer> {
         let wanted = capacity.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
-        let mut idle = lock(&self.0.idle);
-        let fitting = idle.iter().enumerate().filter(|(_, block)| {
-            let size = block.layout.size();
-            size >= wanted && size / 2 <= wanted
-        });
-        let best = fitting.min_by_key(|(_, block)| block.layout.size()).map(|(at, _)| at);
-        let memory = match best {
-            Some(at) if capacity > 0 => {
-                let block = idle.swap_remove(at);
-                self.0.idle_bytes.fetch_sub(block.layout.size() as u64, Ordering::Relaxed);
-                Some(block)
-            }
-            _ => {
-                drop(idle);
-                Block::allocate(capacity)?
-            }
+        let idle = self.0.take(wanted..=wanted.saturating_mul(2)); // none of zero bytes is ever kept
+        let memory = match idle {
+            Some(block) => Some(block),
+            None => Block::allocate(capacity)?,
         };
         Ok(Buffer { memory, len: 0, pool: Some(self.0.clone()) })
     }
@@ -256,7 +246,8 @@ impl BufferPool {
 
     pub fn stats(&self) -> PoolStats {
         let idle = lock(&self.0.idle);
-        PoolStats { idle_bytes: self.0.idle_bytes.load(Ordering::Relaxed), idle_buffers: idle.len() as u64 }
+        let idle_buffers = idle.values().map(|blocks| blocks.len() as u64).sum();
+        PoolStats { idle_bytes: self.0.idle_bytes.load(Ordering::Relaxed), idle_buffers }
     }
 
     /// No thread can take or give back a buffer while the result lives (fork needs this).
@@ -266,13 +257,26 @@ impl BufferPool {
 }
 
 impl PoolInner {
+    /// The smallest idle block of these sizes; of equal ones that which came back last.
+    fn take(&self, sizes: RangeInclusive<usize>) -> Option<Block> {
+        let mut idle = lock(&self.idle);
+        let (&size, blocks) = idle.range_mut(sizes).next()?;
+        let block = blocks.pop();
+        if blocks.is_empty() {
+            idle.remove(&size);
+        }
+        let taken = block.as_ref().map_or(0, |block| block.layout.size() as u64);
+        self.idle_bytes.fetch_sub(taken, Ordering::Relaxed);
+        block
+    }
+
     fn give_back(&self, block: Block) {
-        let size = block.layout.size() as u64;
+        let size = block.layout.size();
         let mut idle = lock(&self.idle);
         let held = self.idle_bytes.load(Ordering::Relaxed);
-        if held + size <= self.max_idle_bytes.load(Ordering::Relaxed) {
-            self.idle_bytes.store(held + size, Ordering::Relaxed);
-            idle.push(block);
+        if held + size as u64 <= self.max_idle_bytes.load(Ordering::Relaxed) {
+            self.idle_bytes.store(held + size as u64, Ordering::Relaxed);
+            idle.entry(size).or_default().push(block);
         }
     }
 }
