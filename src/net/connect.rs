@@ -85,15 +85,8 @@ impl Route {
     }
 
     async fn establish(&self, phase: &mut Phase) -> Result<Stream, Failure> {
-        let addresses = self.names.addresses().await.map_err(|e| {
-            Failure::new(
-                Phase::Resolve,
-                Code::Dns,
-                &self.shown,
-                format!("the host name cannot be resolved: {e}"),
-            )
-            .with_hint("check the host name, the endpoint's option and the network's name service")
-        })?;
+        let addresses = self.names.addresses().await;
+        let addresses = addresses.map_err(|error| Failure::unresolved(&self.shown, &error))?;
         *phase = Phase::Connect;
         let mut stream = Stream::Plain(self.race(&addresses).await?);
         if let Some(proxy) = &self.proxy {

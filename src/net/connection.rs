@@ -107,7 +107,7 @@ impl Connection {
         self.output = head;
         result.map_err(|failure| {
             let stale = failure.code() == Code::Connection && self.is_stale();
-            failure.with_sent(sent > 0).with_stale(stale)
+            failure.with_sent(sent > 0).with_whole(sent == total).with_stale(stale)
         })
     }
 
@@ -290,8 +290,6 @@ impl Connection {
                 self.took(n);
                 return Poll::Ready(Ok(n));
             }
-            let certain = if matches!(self.body, Remaining::UntilClose) { 0 } else { wanted };
-            self.stream.set_expected(certain).map_err(|e| self.failed(PHASE, &e))?;
             let step = match between_chunks {
                 true => {
                     (self.at, self.filled) = (self.head_end, self.head_end);
@@ -389,13 +387,12 @@ impl Connection {
         self.whole && self.head.keep_alive() && self.is_over() && self.at == self.filled
     }
 
-    /// Prepares for a time without use. False: close it.
-    pub(super) fn rest(&mut self) -> bool {
+    /// Prepares for a time without use.
+    pub(super) fn rest(&mut self) {
         if self.input.len() > SCRATCH {
             self.input.truncate(SCRATCH);
             self.input.shrink_to_fit();
         }
-        self.stream.set_expected(0).is_ok()
     }
 
     /// Whether nothing came meanwhile; see [`Stream::is_quiet`].
@@ -408,7 +405,7 @@ impl Connection {
     }
 
     fn failed(&self, phase: Phase, error: &io::Error) -> Failure {
-        Failure::from_io(phase, &self.peer, error).with_received(self.received)
+        Failure::from_io(phase, &self.peer, error).with_received(self.received).with_answered(self.filled > 0)
     }
 
     fn malformed(&self, phase: Phase, what: Malformed) -> Failure {
@@ -421,8 +418,8 @@ impl Connection {
         Poll::Ready(Err(self.expired(phase, expired)))
     }
 
-    /// As [`Connection::poll_expired`], but has a last look at the socket: it may hold less than it
-    /// wakes us for.
+    /// As [`Connection::poll_expired`], but has a last look at the socket: a process that was stopped
+    /// finds the time up and the bytes there.
     fn poll_expired_into(&mut self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<Result<usize, Failure>> {
         let expired = ready!(self.watch.poll_expired(cx));
         if expired == Expired::Progress

@@ -48,8 +48,15 @@ struct Inner {
     hint: Option<&'static str>,
     errno: Option<i32>,
     sent: bool,
+    /// The server may have the whole request.
+    whole: bool,
     stale: bool,
+    /// A byte of the answer came.
+    answered: bool,
     received: u64,
+    /// The time that was up was the caller's.
+    deadline: bool,
+    no_such_host: bool,
     /// What was wrong before anything was tried: it says it all.
     error: Option<Error>,
 }
@@ -66,8 +73,12 @@ impl Failure {
             hint: None,
             errno: None,
             sent: phase >= Phase::Head,
+            whole: phase >= Phase::Head,
             stale: false,
+            answered: phase >= Phase::Body,
             received: 0,
+            deadline: false,
+            no_such_host: false,
             error: None,
         }))
     }
@@ -128,8 +139,18 @@ impl Failure {
     }
 
     pub(super) fn deadline(phase: Phase, peer: &str) -> Failure {
-        Failure::new(phase, Code::Timeout, peer, format!("the deadline passed while {}", phase.doing()))
-            .with_hint("see net.operation_timeout_ms")
+        let what = format!("the deadline passed while {}", phase.doing());
+        let mut failure = Failure::new(phase, Code::Timeout, peer, what);
+        failure.0.deadline = true;
+        failure.with_hint("see net.operation_timeout_ms")
+    }
+
+    /// The name has no address, now or at all.
+    pub(super) fn unresolved(peer: &str, error: &io::Error) -> Failure {
+        let what = format!("the host name cannot be resolved: {error}");
+        let mut failure = Failure::new(Phase::Resolve, Code::Dns, peer, what);
+        failure.0.no_such_host = error.kind() == io::ErrorKind::NotFound;
+        failure.with_hint("check the host name, the endpoint's option and the network's name service")
     }
 
     pub(super) fn with_hint(mut self, hint: &'static str) -> Failure {
@@ -144,6 +165,16 @@ impl Failure {
 
     pub(super) fn with_sent(mut self, sent: bool) -> Failure {
         self.0.sent = sent;
+        self
+    }
+
+    pub(super) fn with_whole(mut self, whole: bool) -> Failure {
+        self.0.whole = whole;
+        self
+    }
+
+    pub(super) fn with_answered(mut self, answered: bool) -> Failure {
+        self.0.answered |= answered;
         self
     }
 
@@ -179,6 +210,27 @@ impl Failure {
     /// How many bytes of the body were received before.
     pub fn received(&self) -> u64 {
         self.0.received
+    }
+
+    /// Whether the server may have the whole request; if not, it cannot have carried it out.
+    pub(super) fn whole(&self) -> bool {
+        self.0.whole
+    }
+    /// Whether a byte of the answer came.
+    pub(super) fn answered(&self) -> bool {
+        self.0.answered
+    }
+    /// Whether it was the caller's deadline that passed.
+    pub(super) fn is_deadline(&self) -> bool {
+        self.0.deadline
+    }
+    /// Whether the name service says that there is no such name.
+    pub(super) fn is_no_such_host(&self) -> bool {
+        self.0.no_such_host
+    }
+    /// Whether nothing was tried, because of what the process was configured with.
+    pub(super) fn is_ours(&self) -> bool {
+        self.0.error.is_some()
     }
 }
 

@@ -111,10 +111,10 @@ impl Pool {
 
     /// Keeps a connection for the next request, if it can serve one. The caller still has its turn.
     pub(super) fn give_back(self: &Arc<Self>, mut held: Held) {
-        let usable = held.connection.is_reusable() && held.connection.rest();
-        if !usable || self.idle_timeout.is_zero() {
+        if !held.connection.is_reusable() || self.idle_timeout.is_zero() {
             return;
         }
+        held.connection.rest();
         let mut idle = lock(&self.idle);
         idle.connections.push(Resting { connection: held, since: Instant::now() });
         if !idle.swept

@@ -35,11 +35,12 @@ impl Method {
 
 /// One request to one endpoint. It borrows its body, so that lent memory is never held longer than
 /// the call that sends it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request<'a> {
     method: Method,
     target: String,
     headers: Headers,
+    signature: Vec<u8>,
     body: Body<'a>,
     replayable: bool,
 }
@@ -52,19 +53,36 @@ impl<'a> Request<'a> {
         let target = target.into();
         let legal = |b: u8| b.is_ascii_graphic() && b != b'#';
         if !target.starts_with('/') || !target.bytes().all(legal) {
-            return Err(Error::new(Code::Internal, "the path of a request is not escaped")
-                .with_detail("target", target.escape_debug()));
+            // Not shown: a query may hold a signature.
+            return Err(Error::new(Code::Internal, "the path or the query of a request is not escaped"));
         }
         let replayable = method != Method::Post;
-        Ok(Request { method, target, headers: Headers::default(), body: Body::Empty, replayable })
+        Ok(Request {
+            method,
+            target,
+            headers: Headers::default(),
+            signature: Vec::new(),
+            body: Body::Empty,
+            replayable,
+        })
     }
 
     pub fn method(&self) -> Method {
         self.method
     }
 
+    /// Path and query as they stand in the request line.
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    pub fn path(&self) -> &str {
+        self.target.split_once('?').map_or(&self.target, |(path, _)| path)
+    }
+
+    /// Without `?`; empty if there is none.
+    pub fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
     }
 
     pub fn headers(&self) -> &Headers {
@@ -73,6 +91,22 @@ impl<'a> Request<'a> {
 
     pub fn headers_mut(&mut self) -> &mut Headers {
         &mut self.headers
+    }
+
+    /// Adds what a signer of [`super::auth`] writes: whole header lines. They are sent with the
+    /// others and replace those of an earlier signature; [`Headers::iter`] does not show them.
+    pub fn sign(&mut self, write: impl FnOnce(&Self, &mut Vec<u8>) -> Result<()>) -> Result<()> {
+        let mut lines = std::mem::take(&mut self.signature);
+        lines.clear();
+        let result = write(self, &mut lines);
+        let whole = lines.is_empty() || lines.ends_with(b"\r\n");
+        if result.is_err() || !whole || lines.windows(4).any(|window| window == b"\r\n\r\n") {
+            lines.clear();
+            result?;
+            return Err(Error::new(Code::Internal, "a signature is no list of whole header lines"));
+        }
+        self.signature = lines;
+        Ok(())
     }
 
     /// Adds a header; see [`Headers::push`].
@@ -117,7 +151,15 @@ impl<'a> Request<'a> {
         if length > 0 || self.method.has_body() {
             put(&["Content-Length: ", &length.to_string(), "\r\n"]);
         }
-        put(&["\r\n"]);
+        out.extend_from_slice(&self.signature);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    /// Without the query and the headers' values, which may be credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({} {}, {:?}, {:?})", self.method.name(), self.path(), self.headers, self.body)
     }
 }
 
@@ -297,6 +339,33 @@ mod tests {
         let pieces = [Bytes::from_static(b"ab"), Bytes::from_static(b""), Bytes::from_static(b"cde")];
         let put = put.with_body(Body::Pieces(&pieces));
         assert!(head(&put, &Form::Origin).ends_with("\r\nContent-Length: 5\r\n\r\n"));
+    }
+
+    #[test]
+    fn signatures_follow_the_headers_and_replace_each_other() {
+        let mut get = Request::new(Method::Get, "/b/k?sig=canary").unwrap().with_header("A", "b").unwrap();
+        assert_eq!((get.path(), get.query()), ("/b/k", "sig=canary"));
+        for number in 0..2 {
+            get.sign(|request, lines| {
+                assert_eq!(request.headers().iter().count(), 1);
+                lines.extend_from_slice(format!("authorization: canary{number}\r\n").as_bytes());
+                Ok(())
+            })
+            .unwrap();
+        }
+        let text = head(&get, &Form::Origin);
+        assert!(text.ends_with("\r\nA: b\r\nauthorization: canary1\r\n\r\n"), "{text}");
+        assert!(!format!("{get:?}").contains("canary"), "{get:?}");
+        for bad in ["x", "a: b\r\n\r\nGET / HTTP/1.1\r\n"] {
+            let write = |_: &Request<'_>, lines: &mut Vec<u8>| {
+                lines.extend_from_slice(bad.as_bytes());
+                Ok(())
+            };
+            assert_eq!(get.sign(write).unwrap_err().code(), Code::Internal);
+            assert!(!head(&get, &Form::Origin).contains("authorization"));
+        }
+        let refused = get.sign(|_, _| Err(Error::new(Code::Unauthenticated, "no key")));
+        assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
     }
 
     #[test]

@@ -65,14 +65,6 @@ impl Stream {
         }
     }
 
-    /// As [`Tcp::set_expected`]. Records of TLS are received whole anyway.
-    pub(super) fn set_expected(&mut self, bytes: usize) -> io::Result<()> {
-        match self {
-            Stream::Plain(tcp) => tcp.set_expected(bytes),
-            Stream::Tls(_) | Stream::TlsInTls(_) => Ok(()),
-        }
-    }
-
     /// As [`Tcp::is_quiet`]. Through TLS, what is about TLS itself is no answer and is taken in.
     pub(super) fn is_quiet(&mut self) -> bool {
         match self {

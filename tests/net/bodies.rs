@@ -4,6 +4,7 @@ use crate::server::{Server, http};
 use crate::{client, fetch, get, pattern, run, send};
 use s3dlio::base::buffer::lend_mut;
 use s3dlio::net::Phase;
+use s3dlio::net::retry::classify::Lost;
 use s3dlio::{Code, Error};
 
 /// `data` in chunks of these sizes, over and over.
@@ -88,7 +89,8 @@ fn i1_a_cut_body_is_truncated_and_says_how_much_came() {
             });
             let code = if reset { Code::Connection } else { Code::Truncated };
             assert_eq!((failure.code(), failure.phase()), (code, Phase::Body), "{failure:?}");
-            assert_eq!(failure.received(), cut as u64);
+            let lost = if reset { Lost::Answering } else { Lost::Truncated };
+            assert_eq!((failure.received(), Lost::of(&failure, false)), (cut as u64, Some(lost)));
             assert!(memory[..cut] == data[..cut]);
             let error = Error::from(failure);
             assert!(error.retryable() && error.to_string().contains(&server.address.to_string()), "{error}");

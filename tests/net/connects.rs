@@ -2,6 +2,7 @@
 
 use crate::server::{Full, Server, closed_port, http};
 use crate::{client, config, endpoint, fetch, get, limits, run, send};
+use s3dlio::net::retry::classify::Lost;
 use s3dlio::net::{Client, Config, Limits, Phase};
 use s3dlio::{Code, Error};
 use std::io;
@@ -32,6 +33,7 @@ fn s3_a_refused_connection_says_where_and_why() {
         "{failure:?}"
     );
     assert_eq!((failure.phase(), failure.sent()), (Phase::Connect, false));
+    assert_eq!(Lost::of(&failure, false), Some(Lost::Refused));
     let error = Error::from(failure);
     assert!(error.to_string().contains(&address.to_string()) && error.hint().is_some(), "{error}");
 }
@@ -46,6 +48,16 @@ fn s3_a_name_that_does_not_resolve_is_a_dns_error() {
     );
     let error = Error::from(failure);
     assert!(error.to_string().contains("no-such-host.invalid:9") && error.retryable(), "{error}");
+}
+
+#[test]
+fn i1_a_name_that_does_not_exist_is_told_from_a_silent_name_service() {
+    for (kind, lost) in [(io::ErrorKind::NotFound, Lost::NoSuchHost), (io::ErrorKind::Other, Lost::Resolve)] {
+        let resolver: s3dlio::net::dns::Resolver = Arc::new(move |_| Err(io::Error::new(kind, "why")));
+        let client = Client::new(Config { resolver, ..config() });
+        let failure = run(send(&client, "http://name:1", &get())).unwrap_err();
+        assert_eq!((failure.code(), Lost::of(&failure, false)), (Code::Dns, Some(lost)), "{failure:?}");
+    }
 }
 
 #[test]

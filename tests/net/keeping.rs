@@ -3,6 +3,7 @@
 use crate::server::{Server, http};
 use crate::{client, config, endpoint, fetch, get, limits, run, send};
 use s3dlio::Code;
+use s3dlio::net::retry::classify::Lost;
 use s3dlio::net::{Body, Client, Config, Limits, Method, Phase, Request};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
@@ -133,6 +134,7 @@ fn i1_what_cannot_be_replayed_is_not_sent_again() {
             (Code::Connection, true, true),
             "{failure:?}"
         );
+        assert_eq!(Lost::of(&failure, false), Some(Lost::Stale));
         assert_eq!((server.connections(), server.requests().len()), (1, 2));
     }
 }
@@ -152,7 +154,7 @@ fn i1_a_fresh_connection_that_dies_is_not_tried_again() {
         fetch(&client, &server.url()).await.unwrap_err()
     });
     assert_eq!((failure.phase(), failure.stale()), (Phase::Head, false), "{failure:?}");
-    assert_eq!(server.connections(), 2);
+    assert_eq!((Lost::of(&failure, false), server.connections()), (Some(Lost::Waiting), 2));
 }
 
 #[test]
@@ -169,7 +171,7 @@ fn i1_a_partial_answer_on_a_kept_connection_is_not_stale() {
         fetch(&client, &server.url()).await.unwrap_err()
     });
     assert_eq!((failure.code(), failure.stale()), (Code::Connection, false), "{failure:?}");
-    assert_eq!(server.connections(), 1);
+    assert_eq!((Lost::of(&failure, false), server.connections()), (Some(Lost::Answering), 1));
 }
 
 #[test]

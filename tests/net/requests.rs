@@ -4,6 +4,7 @@ use crate::server::{Server, http};
 use crate::{client, fetch, pattern, run, send};
 use bytes::Bytes;
 use s3dlio::Code;
+use s3dlio::net::retry::classify::Lost;
 use s3dlio::net::{Body, Method, Phase, Request};
 use std::sync::{Arc, Mutex};
 
@@ -118,6 +119,7 @@ fn a_reset_while_sending_says_that_something_was_sent() {
         "{failure:?}"
     );
     assert!(failure.phase() == Phase::Send && failure.errno().is_some(), "{failure:?}");
+    assert_eq!(Lost::of(&failure, false), Some(Lost::Sending));
 }
 
 /// H1: a closed connection never signals the program, not even on its own thread, which `run` uses.

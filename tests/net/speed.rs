@@ -29,26 +29,24 @@ fn cpu_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
-/// Tasks that take the next request when one is done, each into memory of its own that is reused.
-async fn pass(client: &Arc<Client>, tasks: usize, requests: usize) -> usize {
+/// Tasks that take the next request when one is done, each into memory of its own.
+async fn pass(client: &Arc<Client>, memory: &mut Vec<Vec<u8>>, requests: usize) -> usize {
     let (url, paths) =
         (setting("SPEED_URL", "http://127.0.0.1:9100"), setting("SPEED_PATHS", "/bkt/s4k/{}x2000"));
     let (path, different) = paths.rsplit_once('x').unwrap();
     let different: usize = different.parse().unwrap();
-    let largest = number("SPEED_BYTES", 4096);
     let upload: Arc<Vec<u8>> = Arc::new(vec![7; number("SPEED_PUT", 0)]);
     let next = Arc::new(AtomicUsize::new(0));
-    let work = |_| {
+    let work = |mut memory: Vec<u8>| {
         let (client, next, path, url, upload) =
             (client.clone(), next.clone(), path.to_owned(), url.clone(), upload.clone());
         tokio::spawn(async move {
             let peer = client.peer(&endpoint(&url)).unwrap();
-            let mut memory = vec![1; if upload.is_empty() { largest } else { 0 }];
             let mut total = 0;
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= requests {
-                    return total;
+                    return (total, memory);
                 }
                 let target = path.replace("{}", &(number % different).to_string());
                 let method = if upload.is_empty() { Method::Get } else { Method::Put };
@@ -61,8 +59,11 @@ async fn pass(client: &Arc<Client>, tasks: usize, requests: usize) -> usize {
         })
     };
     let mut total = 0;
-    for task in (0..tasks).map(work).collect::<Vec<_>>() {
-        total += task.await.unwrap();
+    let running: Vec<_> = memory.drain(..).map(work).collect();
+    for task in running {
+        let (bytes, used) = task.await.unwrap();
+        total += bytes;
+        memory.push(used);
     }
     total
 }
@@ -72,10 +73,13 @@ async fn pass(client: &Arc<Client>, tasks: usize, requests: usize) -> usize {
 fn speed() {
     let (tasks, requests) = (number("SPEED_TASKS", 16), number("SPEED_REQUESTS", 10_000));
     let client = Arc::new(Client::new(Config { max_connections: tasks, ..config() }));
+    // Touched before the measurement, as the caller's memory would be.
+    let largest = if number("SPEED_PUT", 0) == 0 { number("SPEED_BYTES", 4096) } else { 0 };
+    let mut memory: Vec<Vec<u8>> = (0..tasks).map(|_| vec![1; largest]).collect();
     crate::run(async {
         for warm in [true, false] {
             let (start, before) = (Instant::now(), cpu_seconds());
-            let bytes = pass(&client, tasks, requests).await;
+            let bytes = pass(&client, &mut memory, requests).await;
             let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - before);
             let gib = bytes as f64 / (1u64 << 30) as f64;
             if !warm {

@@ -97,7 +97,6 @@ fn i1_a_slow_but_moving_answer_is_never_ended() {
     assert!(start.elapsed() > SHORT * 4, "it was not slow");
 }
 
-/// The socket wakes the task only for larger pieces of a large body; the trickle must still count.
 #[test]
 fn i1_a_trickling_large_body_is_never_ended() {
     let body = pattern(600_000);
