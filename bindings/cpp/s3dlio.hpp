@@ -33,6 +33,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <future>
 #include <initializer_list>
 #include <istream>
 #include <iterator>
@@ -44,6 +45,7 @@
 #include <streambuf>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -173,6 +175,7 @@ struct deleter {
     void operator()(s3dlio_lister* handle) const noexcept { s3dlio_lister_free(handle); }
     void operator()(s3dlio_reader* handle) const noexcept { s3dlio_reader_free(handle); }
     void operator()(s3dlio_writer* handle) const noexcept { s3dlio_writer_free(handle); }
+    void operator()(s3dlio_queue* handle) const noexcept { s3dlio_queue_free(handle); }
 };
 
 template <class T>
@@ -1117,6 +1120,190 @@ inline writer store::writer(std::string_view key, const put_options& put) const 
 inline writer store::writer(std::string_view key, const options& options, const put_options& put) const {
     return s3dlio::writer(*this, key, options, put);
 }
+
+// ------------------------------------------------------------------------------------------- queue
+
+namespace detail {
+
+/// Waits for one event; its address is the event's token.
+class pending {
+  public:
+    pending() = default;
+    pending(const pending&) = delete;
+    pending& operator=(const pending&) = delete;
+    virtual ~pending() = default;
+    /// Does not throw: what goes wrong goes into the promise.
+    virtual void finish(s3dlio_event& event) noexcept = 0;
+};
+
+template <class T, class Make>
+class promised final : public pending {
+  public:
+    explicit promised(Make make) : make_(std::move(make)) {}
+    std::future<T> future() { return promise_.get_future(); }
+    void finish(s3dlio_event& event) noexcept override {
+        try {
+            if (event.status < 0) throw error(event.status, event.error);
+            if constexpr (std::is_void_v<T>) {
+                make_(event);
+                promise_.set_value();
+            } else {
+                promise_.set_value(make_(event));
+            }
+        } catch (...) {
+            promise_.set_exception(std::current_exception());
+        }
+    }
+
+  private:
+    Make make_;
+    std::promise<T> promise_;
+};
+
+} // namespace detail
+
+/// Operations whose outcomes come as futures. A thread of the queue's own takes the events, or, with
+/// `driven::by_poll`, the program does by calling `poll`, as when an event loop says that `fd` is readable.
+///
+/// Memory that is passed (`dst`, `data`) must stay until the future is ready. The destructor cancels
+/// what is under way and makes every future ready before it returns. Threads: any, concurrently.
+class queue {
+  public:
+    enum class driven { by_thread, by_poll };
+
+    explicit queue(driven how = driven::by_thread) {
+        detail::outcome outcome;
+        s3dlio_queue* raw = nullptr;
+        outcome.check(s3dlio_queue_new(&raw, outcome.slot()));
+        handle_.reset(raw);
+        if (how == driven::by_thread) {
+            thread_ = std::thread([raw] {
+                while (take(raw, -1) == S3DLIO_OK) {
+                }
+            });
+        }
+    }
+    queue(const queue&) = delete;
+    queue& operator=(const queue&) = delete;
+    ~queue() {
+        s3dlio_queue_close(handle_.get(), 1, nullptr);
+        if (thread_.joinable()) thread_.join();
+        while (take(handle_.get(), -1) == S3DLIO_OK) { // none where the thread took them
+        }
+    }
+
+    std::future<buffer> get(const store& store, std::string_view key) {
+        const std::string c_key = detail::key_text(key);
+        return submit<buffer>(take_buffer, [&](std::uint64_t token, s3dlio_error** err) {
+            return s3dlio_store_get_submit(store.get(), c_key.c_str(), handle_.get(), token, nullptr, err);
+        });
+    }
+    std::future<buffer> get_range(const store& store, std::string_view key, std::uint64_t offset, std::uint64_t length = to_end) {
+        const std::string c_key = detail::key_text(key);
+        return submit<buffer>(take_buffer, [&](std::uint64_t token, s3dlio_error** err) {
+            return s3dlio_store_get_range_submit(store.get(), c_key.c_str(), offset, length, handle_.get(), token, nullptr, err);
+        });
+    }
+    /// The whole object into `dst`; gives its size.
+    std::future<std::size_t> get_into(const store& store, std::string_view key, mutable_byte_view dst) {
+        const std::string c_key = detail::key_text(key);
+        return submit<std::size_t>(take_count, [&](std::uint64_t token, s3dlio_error** err) {
+            return s3dlio_store_get_into_submit(store.get(), c_key.c_str(), dst.data(), dst.size(), handle_.get(), token, nullptr, err);
+        });
+    }
+    /// Fills `dst` from `offset`; fewer bytes only at the end.
+    std::future<std::size_t> get_range_into(const store& store, std::string_view key, std::uint64_t offset, mutable_byte_view dst) {
+        const std::string c_key = detail::key_text(key);
+        return submit<std::size_t>(take_count, [&](std::uint64_t token, s3dlio_error** err) {
+            return s3dlio_store_get_range_into_submit(store.get(), c_key.c_str(), offset, dst.data(), dst.size(), handle_.get(), token, nullptr, err);
+        });
+    }
+    std::future<write_stats> put(const store& store, std::string_view key, byte_view data, const put_options& options = {}) {
+        const std::string c_key = detail::key_text(key);
+        const detail::raw_put_options raw_options(options);
+        return submit<write_stats>(
+            [](s3dlio_event& event) { return detail::to_stats(*event.written); },
+            [&](std::uint64_t token, s3dlio_error** err) {
+                return s3dlio_store_put_submit(store.get(), c_key.c_str(), data.data(), data.size(), raw_options.get(),
+                                               sizeof *raw_options.get(), handle_.get(), token, nullptr, err);
+            });
+    }
+    std::future<object_info> stat(const store& store, std::string_view key) {
+        const std::string c_key = detail::key_text(key);
+        return submit<object_info>(
+            [](s3dlio_event& event) { return detail::to_info(*event.infos[0]); },
+            [&](std::uint64_t token, s3dlio_error** err) {
+                return s3dlio_store_stat_submit(store.get(), c_key.c_str(), handle_.get(), token, nullptr, err);
+            });
+    }
+    /// A missing object is success.
+    std::future<void> remove(const store& store, std::string_view key) {
+        const std::string c_key = detail::key_text(key);
+        return submit<void>([](s3dlio_event&) {}, [&](std::uint64_t token, s3dlio_error** err) {
+            return s3dlio_store_delete_submit(store.get(), c_key.c_str(), handle_.get(), token, nullptr, err);
+        });
+    }
+    /// Fills `dst` from `offset`; many may be under way on one reader.
+    std::future<std::size_t> read_at(const reader& reader, std::uint64_t offset, mutable_byte_view dst) {
+        return submit<std::size_t>(take_count, [&](std::uint64_t token, s3dlio_error** err) {
+            return s3dlio_reader_read_at_submit(reader.get(), offset, dst.data(), dst.size(), handle_.get(), token, nullptr, err);
+        });
+    }
+
+    /// Readable exactly while there are events to `poll`.
+    int fd() const {
+        detail::outcome outcome;
+        std::int32_t fd = -1;
+        outcome.check(s3dlio_queue_fd(handle_.get(), &fd, outcome.slot()));
+        return fd;
+    }
+    /// Makes the futures ready whose events are there, waiting at most `timeout` for the first one; gives
+    /// how many.
+    std::size_t poll(std::chrono::milliseconds timeout = std::chrono::milliseconds(0)) {
+        std::size_t taken = 0;
+        std::int64_t wait = timeout.count() < 0 ? 0 : timeout.count();
+        while (take(handle_.get(), wait) == S3DLIO_OK) {
+            ++taken;
+            wait = 0;
+        }
+        return taken;
+    }
+
+    /// The C handle, still owned here. Its events are this class's.
+    s3dlio_queue* get() const noexcept { return handle_.get(); }
+
+  private:
+    static buffer take_buffer(s3dlio_event& event) { return buffer(std::exchange(event.data, nullptr)); }
+    static std::size_t take_count(s3dlio_event& event) { return static_cast<std::size_t>(event.bytes); }
+
+    /// Starts what `start` submits; `make` turns its event into the result.
+    template <class T, class Make, class Start>
+    std::future<T> submit(Make make, Start start) {
+        auto waiting = std::make_unique<detail::promised<T, Make>>(std::move(make));
+        std::future<T> future = waiting->future();
+        detail::pending* base = waiting.get();
+        detail::outcome outcome;
+        outcome.check(start(static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(base)), outcome.slot()));
+        waiting.release(); // the event's now
+        return future;
+    }
+
+    /// Takes one event; gives the status of the wait.
+    static std::int32_t take(s3dlio_queue* handle, std::int64_t timeout_ms) noexcept {
+        s3dlio_event event{};
+        const std::int32_t status = s3dlio_queue_next(handle, timeout_ms, &event, sizeof event, nullptr);
+        if (status != S3DLIO_OK) return status;
+        const std::unique_ptr<detail::pending> waiting(reinterpret_cast<detail::pending*>(static_cast<std::uintptr_t>(event.token)));
+        waiting->finish(event);
+        s3dlio_buffer_free(event.data);
+        s3dlio_error_free(event.error);
+        s3dlio_reader_free(event.reader);
+        return status;
+    }
+
+    detail::owned<s3dlio_queue> handle_;
+    std::thread thread_;
+};
 
 // --------------------------------------------------------------------------------------- iostreams
 
