@@ -1,5 +1,6 @@
 //! How many bytes an operation has moved so far, for those who ask meanwhile.
 
+use futures_util::future::Either;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +16,10 @@ pub fn count_bytes<F: Future>(counter: Arc<AtomicU64>, future: F) -> impl Future
 
 /// Gives a task that the present one starts the same counter.
 pub(super) fn counted_as_here<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    let counter = MOVED.try_with(Arc::clone).unwrap_or_default();
-    count_bytes(counter, future)
+    match MOVED.try_with(Arc::clone) {
+        Ok(counter) => Either::Left(count_bytes(counter, future)),
+        Err(_) => Either::Right(future), // nobody asks
+    }
 }
 
 pub(super) fn moved(bytes: usize) {
