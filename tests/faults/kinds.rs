@@ -141,16 +141,6 @@ pub const KNOWN: &[Known] = &[
         "FALSE FAILURE*",
         "a 200 whose body is lost counts as an answer",
     ),
-    known(
-        "s3 get_*/get wrong_content_range body=missing*",
-        "WRONG BYTES*",
-        "a 206 without range is taken for the whole",
-    ),
-    known(
-        "s3 list/list *at=mid*",
-        "WRONG LIST*",
-        "a listing that is cut off between two elements is believed",
-    ),
     known("* get*/get corrupt at=mid*", "WRONG BYTES*", "bytes that come are not compared with a checksum"),
     known("azure * corrupt_request at=mid*", "FALSE SUCCESS*", "bytes that go are sent without a checksum"),
     known(

@@ -1,7 +1,7 @@
 //! From the SDK's errors to ours: what kind, why, what to do.
 
 use super::client::Settings;
-use super::watch::Stalled;
+use super::watch::{Endless, Stalled};
 use crate::error::{Code, Error};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -113,6 +113,9 @@ pub(super) fn transport_code(failure: &(dyn StdError + 'static)) -> Option<Code>
         }
         if link.is::<Stalled>() {
             return Some(Code::Timeout);
+        }
+        if link.is::<Endless>() {
+            return Some(Code::Protocol);
         }
         if let Some(connector) = link.downcast_ref::<ConnectorError>()
             && connector.is_timeout()

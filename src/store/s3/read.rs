@@ -203,6 +203,9 @@ impl Opened {
                 }
                 (size, 0, count)
             }
+            None if facts.partial => {
+                return Err(lie("the server sends a part of the object and does not say which".into()));
+            }
             // The whole object: the server does not know ranges.
             None => {
                 let size = length.ok_or_else(|| lie("the answer has no Content-Length".into()))?;

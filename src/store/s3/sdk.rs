@@ -36,6 +36,7 @@ impl Sdk {
             Ok(output) => {
                 let facts = Facts {
                     length: output.content_length.and_then(|n| u64::try_from(n).ok()),
+                    partial: super::watch::partial(),
                     content_range: output.content_range,
                     etag: output.e_tag,
                     version: output.version_id,
@@ -58,6 +59,7 @@ impl Sdk {
         let output = head.send().await.map_err(|failure| store.failed(failure))?;
         Ok(Facts {
             length: output.content_length.and_then(|n| u64::try_from(n).ok()),
+            partial: false,
             content_range: None,
             last_modified: to_system_time(output.last_modified()),
             composite: output.checksum_type == Some(ChecksumType::Composite),

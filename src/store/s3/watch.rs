@@ -44,6 +44,8 @@ struct Operation {
     commits: RefCell<Vec<Arc<Commit>>>,
     /// As [`leave_open`] says.
     left_open: Cell<bool>,
+    /// As [`partial`] says.
+    partial: Cell<bool>,
     bodies: RefCell<Vec<Arc<Mutex<Option<Outgoing>>>>>,
 }
 
@@ -55,6 +57,7 @@ impl Operation {
             committing: Cell::new(false),
             commits: RefCell::default(),
             left_open: Cell::new(false),
+            partial: Cell::new(false),
             bodies: RefCell::default(),
         }
     }
@@ -133,6 +136,11 @@ pub(super) fn outcome_open() -> bool {
         .unwrap_or(false)
 }
 
+/// Whether the last answer of the surrounding operation was a part of an object (206).
+pub(super) fn partial() -> bool {
+    OPERATION.try_with(|operation| operation.partial.get()).unwrap_or(false)
+}
+
 /// Whether the answer tells what became of the request. Servers fail half-way, and gateways lose
 /// their server's answer; a 503 is a refusal only where the service itself says so.
 pub(super) fn is_definite(status: u16, request_id: Option<&str>) -> bool {
@@ -159,6 +167,18 @@ fn never_connected(error: &ConnectorError) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("no byte moved for {} ms", .0.as_millis())]
 pub(super) struct Stalled(Duration);
+
+/// The failure of an answer that nobody could tell from a cut one.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer says neither how long its body is nor where it ends")]
+pub(super) struct Endless;
+
+/// Whether it cannot be told where the body of a good answer to `method` ends.
+fn is_endless(method: &str, response: &HttpResponse) -> bool {
+    let headers = response.headers();
+    let marked = headers.get("content-length").is_some() || headers.get("transfer-encoding").is_some();
+    matches!(method, "GET" | "POST") && matches!(response.status().as_u16(), 200 | 206) && !marked
+}
 
 /// An SDK client whose attempts are counted and watched.
 #[derive(Debug)]
@@ -206,7 +226,8 @@ struct WatchedConnector {
 impl HttpConnector for WatchedConnector {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let clock = Clock::start();
-        let changes = matches!(request.method(), "PUT" | "POST");
+        let method = request.method().to_owned();
+        let changes = matches!(&*method, "PUT" | "POST");
         let commit = (changes && is_committing()).then(Arc::<Commit>::default);
         let body = request.take_body();
         // An empty body stays as it is: a wrapped one would be announced.
@@ -255,6 +276,13 @@ impl HttpConnector for WatchedConnector {
                                     commit.sent.store(false, Ordering::Release);
                                 }
                                 _ => {}
+                            }
+                        }
+                        if let Ok(response) = &response {
+                            let partial = response.status().as_u16() == 206;
+                            let _ = OPERATION.try_with(|operation| operation.partial.set(partial)); // none outside of `counting`
+                            if is_endless(&method, response) {
+                                return Err(ConnectorError::other(Endless.into(), None));
                             }
                         }
                         let watch = move |body| SdkBody::from_body_1_x(ReceivedBody {

@@ -26,6 +26,8 @@ const DISCARD: usize = 16 << 10;
 pub(super) struct Facts {
     /// Of the body, or to HEAD of the object.
     pub(super) length: Option<u64>,
+    /// The body is a part of the object (206).
+    pub(super) partial: bool,
     pub(super) content_range: Option<String>,
     pub(super) etag: Option<String>,
     pub(super) version: Option<String>,

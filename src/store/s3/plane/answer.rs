@@ -13,7 +13,7 @@ const META: &str = "x-amz-meta-";
 
 /// The headers that describe an object.
 pub(in crate::store::s3) fn facts(answer: &Answer) -> Facts {
-    let mut facts = Facts::default();
+    let mut facts = Facts { partial: answer.status() == 206, ..Facts::default() };
     for (name, value) in answer.headers() {
         let text = || Some(value.to_owned());
         let is = |known: &str| name.eq_ignore_ascii_case(known);

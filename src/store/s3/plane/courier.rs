@@ -10,7 +10,7 @@ use crate::net::auth::sigv4::{self, Payload, Scratch};
 use crate::net::retry::backoff;
 use crate::net::retry::classify::{self, Lost, RequestKind, Service};
 use crate::net::retry::{Attempts, Decision, First, RetryPolicy};
-use crate::net::{Answer, Body, Failure, Limits, Method, Phase, Request};
+use crate::net::{Answer, Body, Failure, Limits, Method, Request};
 use crate::store::s3::client::Settings;
 use crate::store::s3::{error, watch};
 use std::cell::RefCell;
@@ -177,7 +177,7 @@ impl Courier {
 
     fn explain_at(&self, settings: &Settings, failure: Failure, target: &Target) -> (Error, Option<Lost>) {
         let late = self.attempts.deadline().is_some_and(|deadline| Instant::now() >= deadline);
-        let lost = kind_of_loss(&failure, late);
+        let lost = Lost::of(&failure, late);
         let error = match lost {
             Some(Lost::Deadline) => out_of_time(settings).with_cause(failure.to_string()),
             _ => Error::from(failure),
@@ -345,28 +345,6 @@ async fn pause(wait: Duration) {
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
-}
-
-/// The table's word for it; `None` where no other attempt would help.
-fn kind_of_loss(failure: &Failure, late: bool) -> Option<Lost> {
-    Some(match (failure.code(), failure.phase()) {
-        (Code::Timeout, _) if late => Lost::Deadline,
-        (Code::Timeout, Phase::Wait | Phase::Resolve | Phase::Connect | Phase::Tls) => Lost::ConnectTimeout,
-        (Code::Timeout, _) => Lost::ProgressTimeout,
-        (Code::Dns, _) => Lost::Resolve,
-        (Code::Tls, _) => Lost::Tls,
-        (Code::Protocol, _) => Lost::Malformed,
-        (Code::Connection | Code::Truncated | Code::Io, phase) => match phase {
-            Phase::Wait | Phase::Resolve | Phase::Connect => Lost::Refused,
-            Phase::Tls => Lost::Unsent,
-            _ if failure.stale() => Lost::Stale,
-            Phase::Send if !failure.sent() => Lost::Unsent,
-            Phase::Send => Lost::Sending,
-            Phase::Head => Lost::Waiting,
-            Phase::Body => Lost::Answering,
-        },
-        _ => return None,
-    })
 }
 
 thread_local! {
