@@ -141,6 +141,11 @@ pub const KNOWN: &[Known] = &[
         "FALSE FAILURE*",
         "a 200 whose body is lost counts as an answer",
     ),
+    known(
+        "s3 list/list short_body at=mid*",
+        "WRONG LIST*",
+        "a listing that is cut between two elements and says so of its length is believed",
+    ),
     known("* get*/get corrupt at=mid*", "WRONG BYTES*", "bytes that come are not compared with a checksum"),
     known("azure * corrupt_request at=mid*", "FALSE SUCCESS*", "bytes that go are sent without a checksum"),
     known(
