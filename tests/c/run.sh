@@ -150,6 +150,8 @@ valgrind)
     ;;
 asan)
     export S3DLIO_TEST_SLOW=1
+    # Names in its reports: clang's own symbolizer is in a package of many megabytes.
+    export ASAN_SYMBOLIZER_PATH=$(command -v addr2line)
     asan
     all=$programs
     for programs in $all; do
