@@ -154,8 +154,8 @@ pub const KNOWN: &[Known] = &[
         "a block that arrives behind the end of its upload waits until the service expires it",
     ),
     known(
-        "azure write*/complete_upload status status=4* always",
+        "azure write*/complete_upload * always",
         "LEFT BEHIND*",
-        "the clean-up is told, too, that an object is there",
+        "what refuses to publish the blocks refuses to remove them, too",
     ),
 ];
