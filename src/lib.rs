@@ -30,5 +30,7 @@ pub mod trace;
 pub mod transfer;
 
 mod ffi;
+#[cfg(fuzzing)]
+mod fuzzing;
 
 pub use error::{Code, Error, Result};

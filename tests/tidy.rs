@@ -55,6 +55,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("queue/", &["base", "error", "runtime", "transfer", "queue", "Code"]),
     ("api.rs", &["base", "error", "options", "runtime", "store", "transfer"]),
     ("ffi/", &["base", "error", "options", "runtime", "queue", "store", "transfer", "trace", "ffi", "Code"]),
+    // Built for tests/fuzz only.
+    ("fuzzing/", &["base", "net", "options", "store"]),
     ("lib.rs", &[]),
 ];
 

@@ -7,7 +7,7 @@
 //!   request     method, target, headers, body      answer    status, headers, body into memory
 //!   pool        the connections of an endpoint     failure   how far it came, what a retry may rely on
 //!   connection  one exchange: send, head, body     watch     progress timeout and deadline
-//!     head, chunked   parsers                      stream, tcp, sys   bytes, plain or through TLS
+//!     head, chunked, range  parsers                      stream, tcp, sys   bytes, plain or through TLS
 //!   connect     addresses, tunnel, handshake       dns, proxy, tls    where to, through what, whom to trust
 //! endpoint      scheme, host, port
 //! auth/         signatures and tokens                retry/    what a failure means, when to try again
@@ -29,6 +29,7 @@ pub mod failure;
 mod head;
 mod pool;
 pub mod proxy;
+mod range;
 pub mod request;
 pub mod retry;
 mod stream;
@@ -42,5 +43,11 @@ pub use client::{Client, Config, Peer};
 pub use endpoint::{Endpoint, Scheme};
 pub use failure::{Failure, Phase};
 pub use pool::PoolStats;
+pub use range::content_range;
 pub use request::{Body, Headers, Method, Request};
 pub use watch::Limits;
+#[cfg(fuzzing)]
+pub(crate) use {
+    chunked::Chunked,
+    head::{Framing, Head, find_end},
+};

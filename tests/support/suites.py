@@ -79,6 +79,7 @@ SUITES = [
     Suite("c", "C", ["tests/c/run.sh", "plain"]),
     Suite("c-valgrind", "C", ["tests/c/run.sh", "valgrind"], quick=False, limit=2400),
     Suite("c-asan", "C", ["tests/c/run.sh", "asan"], quick=False, limit=1800),
+    Suite("fuzz", "Fuzz", ["tests/fuzz/run.sh"], quick_arguments=("quick",), limit=1800),
     Suite("c-guide", "C", ["tests/docs/c_manual.py"]),
     Suite("cpp", "C++", ["tests/cpp/run.sh"]),
     Suite("cmake", "C++", ["tests/cmake/run.sh"], quick=False),
@@ -102,6 +103,7 @@ def run(suite):
     print(f"\n==== {suite.name} ({suite.language}): {' '.join(map(str, suite.command))}", flush=True)
     env = dict(os.environ, S3DLIO_LIB_DIR=str(RELEASE), S3DLIO_LIBRARY=str(RELEASE / "libs3dlio.so"))
     env.update(pair.split("=", 1) for pair in suite.environment)
+    env["S3DLIO_TEST_FAULTD"] = str(RELEASE / "faultd")
     env["JULIA"] = str(TOOLS / "julia/julia")
     env["PYTHON"] = str(TOOLS / "py/bin/python")
     started = time.monotonic()

@@ -92,6 +92,11 @@ async fn raw_page(
         query.push(("marker", marker));
     }
     let root = fetch(client, store.container()?, &query, retry).await?;
+    entries(&root, &store.prefix, &prefix)
+}
+
+/// The page that an answer holds: `prefix` was asked for, keys are what follows `above` in it.
+pub(super) fn entries(root: &Element, above: &str, prefix: &str) -> Result<ListPage> {
     let blobs = root.child("Blobs").ok_or_else(|| protocol("the listing has no element Blobs"))?;
     let mut page = ListPage::default();
     for element in &blobs.children {
@@ -99,10 +104,10 @@ async fn raw_page(
             continue;
         }
         let full = element.object_name()?;
-        if !full.starts_with(&prefix) {
+        if !full.starts_with(prefix) {
             return Err(protocol(&format!("the listing gives {full:?}, which is not below {prefix:?}")));
         }
-        let key = full[store.prefix.len()..].to_owned();
+        let key = full[above.len()..].to_owned();
         if element.name() == "BlobPrefix" {
             page.entries.push(ListEntry::Prefix(key));
         } else if let Some(meta) = object(element, key)? {
@@ -166,19 +171,25 @@ pub(super) async fn containers(store: &Inner) -> Result<Vec<ContainerInfo>> {
             query.push(("marker", &marker));
         }
         let root = fetch(&client, "", &query, retry.inquiry(Read)).await?;
-        let list =
-            root.child("Containers").ok_or_else(|| protocol("the listing has no element Containers"))?;
-        for element in list.children.iter().filter(|element| element.name() == "Container") {
-            let modified = element.child("Properties").and_then(|p| p.text_of("Last-Modified"));
-            // The service knows no creation time; the last change of the container is the nearest.
-            found.push(ContainerInfo { name: element.object_name()?, created: modified.and_then(http_date) });
-        }
+        found.extend(names(&root)?);
         match root.text_of("NextMarker").filter(|text| !text.is_empty()) {
             Some(next) if next != marker => marker = next.to_owned(),
             Some(_) => return Err(protocol("the listing does not move on: the same marker twice")),
             None => return Ok(found),
         }
     }
+}
+
+/// The containers that an answer holds.
+pub(super) fn names(root: &Element) -> Result<Vec<ContainerInfo>> {
+    let list = root.child("Containers").ok_or_else(|| protocol("the listing has no element Containers"))?;
+    let containers = list.children.iter().filter(|element| element.name() == "Container");
+    let info = |element: &Element| {
+        let modified = element.child("Properties").and_then(|p| p.text_of("Last-Modified"));
+        // The service knows no creation time; the last change of the container is the nearest.
+        Ok(ContainerInfo { name: element.object_name()?, created: modified.and_then(http_date) })
+    };
+    containers.map(info).collect()
 }
 
 /// One answer of a listing.

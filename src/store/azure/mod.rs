@@ -11,6 +11,8 @@
 mod account;
 mod client;
 mod failure;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod headers;
 mod list;
 mod manage;

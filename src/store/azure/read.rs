@@ -8,9 +8,9 @@ use super::{HIDDEN_METADATA, Inner, META_CRC32C, etag_of, http_date};
 use crate::base::buffer::Window;
 use crate::base::checksum::parse_crc32c;
 use crate::error::{Code, Error, Result};
-use crate::net::Method;
 use crate::net::retry::classify::Lost;
 use crate::net::retry::classify::RequestKind::Read;
+use crate::net::{Method, content_range as content_range_numbers};
 use crate::store::{GetRequest, GetResult, ObjectMeta, range_len};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -192,28 +192,26 @@ fn meta(key: &str, headers: &Headers, size: u64) -> ObjectMeta {
     }
 }
 
-struct ContentRange {
-    bytes: Range<u64>,
-    total: u64,
+pub(super) struct ContentRange {
+    pub(super) bytes: Range<u64>,
+    pub(super) total: u64,
 }
 
 /// `Content-Range: bytes 0-9/100` of a 206 answer. Azurite answers a range at the end of the object with
 /// an empty one, `bytes 100-99/100`, where the service says 416.
 fn content_range(status: u16, headers: &Headers) -> Result<ContentRange, Failure> {
-    let parse = || {
-        let text = headers.get("content-range")?.strip_prefix("bytes ")?;
-        let (range, total) = text.split_once('/')?;
-        let (start, last) = range.split_once('-')?;
-        let (start, end, total) =
-            (start.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?, total.parse().ok()?);
-        Some(ContentRange { bytes: start..end, total }).filter(|_| start <= end && end <= total)
-    };
-    match parse() {
+    match headers.get("content-range").and_then(parse_content_range) {
         Some(range) if status == 206 => Ok(range),
         _ => Err(protocol(format!(
             "the answer to a ranged request is HTTP {status} without a valid Content-Range"
         ))),
     }
+}
+
+pub(super) fn parse_content_range(text: &str) -> Option<ContentRange> {
+    let (start, last, total) = content_range_numbers(text)?;
+    let end = last.checked_add(1)?;
+    (start <= end && end <= total).then_some(ContentRange { bytes: start..end, total })
 }
 
 fn protocol(why: String) -> Failure {

@@ -9,6 +9,8 @@ mod client;
 mod copy;
 mod delete;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod keys;
 mod list;
 mod plane;

@@ -4,6 +4,7 @@ use super::wire::{Broken, Facts, Incoming, Piece, Wire};
 use super::{Code, Error, GetRequest, GetResult, ObjectMeta, Result, S3Store, Window};
 use super::{range_len, write};
 use crate::base::checksum::crc32c_base64_value;
+use crate::net::content_range;
 use crate::net::retry::classify::{Lost, RequestKind};
 
 pub(super) async fn get_into(
@@ -226,11 +227,8 @@ impl Opened {
 }
 
 /// `bytes 5-9/10` gives (5, 9, 10).
-fn parse_content_range(text: &str) -> Option<(u64, u64, u64)> {
-    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, end) = range.split_once('-')?;
-    let (first, end, size): (u64, u64, u64) = (first.parse().ok()?, end.parse().ok()?, size.parse().ok()?);
-    (first <= end && end < size).then_some((first, end, size))
+pub(super) fn parse_content_range(text: &str) -> Option<(u64, u64, u64)> {
+    content_range(text).filter(|(first, end, size)| first <= end && end < size)
 }
 
 #[cfg(test)]

@@ -93,6 +93,12 @@ impl Report {
     }
 }
 
+/// For the fuzzer: reads a report.
+#[cfg(fuzzing)]
+pub(in crate::store::s3) fn report(xml: &[u8]) {
+    let _ = Report::parse(xml);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

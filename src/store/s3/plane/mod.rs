@@ -14,6 +14,8 @@ use crate::net::auth::sigv4::Signer;
 use crate::net::retry::bucket::Bucket;
 use crate::net::{Client, Endpoint, Peer};
 pub(super) use answer::facts;
+#[cfg(fuzzing)]
+pub(super) use answer::report;
 use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 pub(super) use courier::{Ask, Courier, Failed, Then};
 use std::fmt;

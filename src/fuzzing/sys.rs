@@ -1,0 +1,27 @@
+//! The targets as C functions, for the fuzzer's main program.
+
+macro_rules! targets {
+    ($($name:ident => $target:ident;)+) => {$(
+        /// # Safety
+        /// `data` has `length` bytes.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(data: *const u8, length: usize) {
+            let data = match length {
+                0 => &[],
+                // SAFETY: not empty, so the caller's promise holds.
+                _ => unsafe { std::slice::from_raw_parts(data, length) },
+            };
+            super::$target(data);
+        }
+    )+};
+}
+
+targets! {
+    s3dlio_fuzz_head => head;
+    s3dlio_fuzz_chunked => chunked;
+    s3dlio_fuzz_range => range;
+    s3dlio_fuzz_xml => xml;
+    s3dlio_fuzz_uri => uri;
+    s3dlio_fuzz_options => options;
+    s3dlio_fuzz_planted => planted;
+}
