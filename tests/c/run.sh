@@ -10,13 +10,15 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 mode=${1:-plain}
 shift || true
-programs=${*:-basic abuse panic bad_input stress queue fork exit}
+programs=${*:-basic abuse panic bad_input stress queue faults fork exit}
 target=${CARGO_TARGET_DIR:-$root/target}
 lib=${S3DLIO_LIB_DIR:-$target/release}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 cc=${CC:-cc}
 cxx=${CXX:-c++}
+# faultd is beside the library, but another build of the library has none.
+export S3DLIO_TEST_FAULTD=${S3DLIO_TEST_FAULTD:-$target/release/faultd} S3DLIO_TEST_CELLS=$root/tests/faults/cells.tsv
 most_bytes=$((16 << 20)) # of the stripped library
 passed=0
 failed=0

@@ -19,7 +19,7 @@ usage: faultd [OPTION...]
   --min-part-size BYTES    of S3 uploads; default 5242880
   --faults                 print the table of faults and end
 Prints one line when it is ready: FAULTD_S3=http://... FAULTD_AZURE=http://...
-Ends when its stdin is closed.
+Ends when its stdin is closed, with a line of what was met and is left: FAULTS=N UPLOADS=N
 ";
 
 fn main() -> ExitCode {
@@ -74,7 +74,8 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
     print(&(line.join(" ") + "\n"))?;
     let mut sink = [0; 4096];
     while std::io::stdin().read(&mut sink).is_ok_and(|n| n > 0) {}
-    Ok(())
+    let ledger = faultd.ledger();
+    print(&format!("FAULTS={} UPLOADS={}\n", ledger.faults(), ledger.open_uploads))
 }
 
 /// Whoever started it may have gone; then there is nobody to tell.

@@ -714,7 +714,8 @@ fn the_program_tells_its_ports_and_ends_with_its_stdin() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    io::BufRead::read_line(&mut io::BufReader::new(process.stdout.take().unwrap()), &mut line).unwrap();
+    let mut said = io::BufReader::new(process.stdout.take().unwrap());
+    io::BufRead::read_line(&mut said, &mut line).unwrap();
     let s3 = line.split_whitespace().find_map(|word| word.strip_prefix("FAULTD_S3=http://")).unwrap();
     assert!(line.contains("FAULTD_AZURE=http://[::1]:") && line.contains("/devstoreaccount1"), "{line}");
     let client = Client::at(s3.parse().unwrap());
@@ -722,6 +723,9 @@ fn the_program_tells_its_ports_and_ends_with_its_stdin() {
     assert_eq!((client.status("GET /box/k", b""), client.status("GET /box/k", b"")), (503, 200));
     drop(process.stdin.take());
     assert!(process.wait().unwrap().success());
+    line.clear();
+    io::BufRead::read_line(&mut said, &mut line).unwrap();
+    assert_eq!(line, "FAULTS=1 UPLOADS=0\n");
     std::fs::remove_file(script).unwrap();
     let wrong = Command::new(env!("CARGO_BIN_EXE_faultd")).arg("--bogus").output().unwrap();
     assert_eq!(wrong.status.code(), Some(2));
