@@ -3,7 +3,7 @@
  * output of a call that failed, one event for each submit, exact bytes, and no handle left behind. */
 #include "exports.h"
 
-enum { SLOTS = 4, MOST_CALLS = 80, KEYS = 3, MOST_BYTES = 9000, OWN_CALLS = 12 };
+enum { SLOTS = 4, MOST_CALLS = 80, KEYS = 3, MOST_BYTES = 9000, OWN_CALLS = 12, PAST = 32 };
 
 #define MUST(condition, what)                                                                                  \
     do {                                                                                                       \
@@ -17,6 +17,8 @@ static void fail(const char *what, int line) {
 
 static void *live[HANDLE_TYPES][SLOTS];
 static void *stale[HANDLE_TYPES];
+static void *past[HANDLE_TYPES][PAST]; /* freed earlier, in programs before this one, too */
+static unsigned pasts;
 static int submitted; /* promised events of the shared queue */
 
 /* What the store `model` must hold: the length of each key's object, or -1, and what fills it. */
@@ -24,12 +26,39 @@ static s3dlio_store *model;
 static int lengths[KEYS];
 static unsigned seeds[KEYS];
 
+static void forget(enum handle_type type, void *handle) {
+    if (handle == NULL) return;
+    stale[type] = handle;
+    past[type][pasts++ % PAST] = handle;
+}
+
+/* Whether a call takes the handle for a live one. */
+static int is_live(enum handle_type type, void *h) {
+    uint64_t number;
+    int32_t fd;
+    s3dlio_write_stats written;
+    s3dlio_options *clone;
+    s3dlio_object_info info;
+    switch (type) {
+    case ERROR: return s3dlio_error_code(h) != 0;
+    case BUFFER: return s3dlio_buffer_size(h) != 0;
+    case OPTIONS: return s3dlio_options_clone(h, &clone, NULL) != S3DLIO_ERR_BAD_HANDLE;
+    case STORE: return s3dlio_store_uri(h) != NULL;
+    case LISTER: return s3dlio_lister_next(h, &info, sizeof info, NULL) != S3DLIO_ERR_BAD_HANDLE;
+    case READER: return s3dlio_reader_size(h, &number, NULL) != S3DLIO_ERR_BAD_HANDLE;
+    case WRITER: return s3dlio_writer_get_stats(h, &written, sizeof written, NULL) != S3DLIO_ERR_BAD_HANDLE;
+    case QUEUE: return s3dlio_queue_fd(h, &fd, NULL) != S3DLIO_ERR_BAD_HANDLE;
+    case OP: return s3dlio_op_progress(h, NULL, NULL, NULL) != S3DLIO_ERR_BAD_HANDLE;
+    default: return 0;
+    }
+}
+
 /* Keeps a new handle, in the place of an older one. */
 static void keep(enum handle_type type, void *handle, int slot) {
     if (handle == NULL) return;
     void **place = &live[type][slot % SLOTS];
     free_handle(type, *place);
-    if (*place != NULL) stale[type] = *place;
+    forget(type, *place);
     *place = handle;
 }
 
@@ -82,7 +111,7 @@ static void from_table(const export_entry *e, unsigned char choice, unsigned cha
         int32_t want = e->result == VALUE ? 1 : e->result == FREE ? 0 : expected;
         MUST(nullable || got == want, e->name);
     } else if (e->result == FREE) {
-        stale[e->handle] = handle;
+        forget(e->handle, handle);
         live[e->handle][choice / 8 % SLOTS] = NULL;
     }
     int has_status = e->result == STATUS_ || e->result == NULLABLE;
@@ -206,7 +235,7 @@ static void own_call(int number, unsigned char choice, unsigned char argument) {
 static void clean_up(uint64_t handles) {
     for (int type = ERROR; type < HANDLE_TYPES; type++) {
         for (int slot = 0; slot < SLOTS; slot++) {
-            if (live[type][slot] != NULL) stale[type] = live[type][slot];
+            forget((enum handle_type)type, live[type][slot]);
             free_handle((enum handle_type)type, live[type][slot]);
             live[type][slot] = NULL;
         }
@@ -240,6 +269,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     for (int type = ERROR; type < HANDLE_TYPES; type++) live[type][0] = first[type];
     MUST(s3dlio_store_open("memory://model", NULL, &model, NULL) == S3DLIO_OK, "open");
     s3dlio_store_create_container(model, NULL);
+    for (int type = ERROR; type < HANDLE_TYPES; type++) {
+        for (int i = 0; i < PAST; i++) {
+            MUST(past[type][i] == NULL || !is_live((enum handle_type)type, past[type][i]), "a freed handle lives again");
+        }
+    }
     for (int at = 0; at < KEYS; at++) lengths[at] = -1;
     for (size_t at = 0; at + 3 <= length && at < 3 * MOST_CALLS; at += 3) {
         int number = data[at] % (EXPORT_COUNT + OWN_CALLS);
