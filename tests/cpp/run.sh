@@ -15,6 +15,7 @@ target=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/s3dlio/target}
 lib=${S3DLIO_LIB_DIR:-$target/release}
 include=${S3DLIO_INCLUDE_DIR:-$root/include}
 compilers=${CXX:-$(for c in g++ clang++-19; do command -v $c >/dev/null && echo $c; done)}
+export S3DLIO_TEST_FAULTD=${S3DLIO_TEST_FAULTD:-$lib/faultd} S3DLIO_TEST_CELLS=$root/tests/faults/cells.tsv
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 if [ ! -e "$lib/libs3dlio.so" ]; then

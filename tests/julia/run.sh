@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Tests the Julia binding: the package's own tests, then those against the servers that
 # tests/support/servers.py starts, then the examples. Ends with `N passed, N failed`.
-# environment: JULIA (default: julia), S3DLIO_LIBRARY (libs3dlio.so), S3DLIO_TEST_SEAWEED, _S3B, _AZURITE
-# usage: python3 tests/support/servers.py run -- tests/julia/run.sh [package|servers|example]...
+# environment: JULIA (default: julia), S3DLIO_LIBRARY (libs3dlio.so), S3DLIO_TEST_SEAWEED, _S3B, _AZURITE,
+# S3DLIO_TEST_FAULTD (default: faultd beside the library)
+# usage: python3 tests/support/servers.py run -- tests/julia/run.sh [package|servers|faults|example]...
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 julia=${JULIA:-julia}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export S3DLIO_TEST_FAULTD=${S3DLIO_TEST_FAULTD:-$(dirname "${S3DLIO_LIBRARY:-target/release/x}")/faultd}
 export JULIA_DEPOT_PATH=$work/depot JULIA_NUM_THREADS=${JULIA_NUM_THREADS:-2}
 passed=0 failed=0
 
@@ -26,11 +28,12 @@ count() {
   return 0
 }
 
-for part in "${@:-package servers example}"; do
+for part in "${@:-package servers faults example}"; do
   for one in $part; do
     case $one in
       package) count 900 bindings/julia/test/runtests.jl ;;
       servers) count 1800 tests/julia/runtests.jl ;;
+      faults) count 600 tests/julia/faults.jl ;;
       example) count 300 tests/julia/example.jl ;;
       *) echo "unknown part $one" >&2; exit 2 ;;
     esac

@@ -6,5 +6,6 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${S3DLIO_LIBRARY:?set it to the path of libs3dlio.so}"
 S3DLIO_LIBRARY=$(realpath "$S3DLIO_LIBRARY")
+export S3DLIO_TEST_FAULTD=${S3DLIO_TEST_FAULTD:-$(dirname "$S3DLIO_LIBRARY")/faultd}
 export S3DLIO_LIBRARY PYTHONPATH=$here/../../bindings/python PYTHONDONTWRITEBYTECODE=1
 exec "${PYTHON:-python3}" -m pytest -q -p no:cacheprovider --rootdir "$here" -c "$here/pytest.ini" "$@" "$here"
