@@ -186,7 +186,7 @@ def direct(w, what, operation, limit):
     folder = w.files(size, 1, flushed=True) if limit == "direct_read" else w.file_folder(f"direct-{size}")
     other = w.file_folder(f"limit-{size}") if limit == "direct_write" else folder
     passes = w.scale(2, 1)
-    options = {"transfer.range_size": MIB, "transfer.range_concurrency": depth}
+    options = {"local.block_size": MIB, "local.queue_depth": depth}
     return Case(
         f"{what} {size // MIB} MiB past the page cache, blocks of 1 MiB, {depth} at once",
         {

@@ -422,6 +422,8 @@ typedef struct s3dlio_stats {
     uint64_t direct_fallbacks;
     /** Live handles of all types. */
     uint64_t handles;
+    /** How many operations on files went without io_uring because the system refused it. */
+    uint64_t io_uring_fallbacks;
 } s3dlio_stats;
 
 /**

@@ -98,6 +98,12 @@ DIRECT_MIN_IO_SIZE = "direct.min_io_size", Kind::Size { min: 0, max: GIB }, "1Mi
     "Smallest O_DIRECT request that a bounce buffer is filled for, rounded up to the alignment.";
 FILE_SYNC = "file.sync", Kind::Bool, "true", ["S3DLIO_FILE_SYNC"],
     "Flush file and folder to the device before a write on file:// or direct:// reports success.";
+LOCAL_BLOCK_SIZE = "local.block_size", Kind::Size { min: 4 * KIB, max: GIB }, "1MiB", ["S3DLIO_LOCAL_BLOCK_SIZE"],
+    "Bytes per request where a large direct:// transfer is cut into requests for io_uring, rounded up to the alignment.";
+LOCAL_IO_URING = "local.io_uring", Kind::Choice(&["auto", "on", "off"]), "auto", ["S3DLIO_LOCAL_IO_URING"],
+    "Whether file:// and direct:// use io_uring: where the system allows it (else they go without, counted and logged), always (an error where it is not allowed), or never. Only Linux has it.";
+LOCAL_QUEUE_DEPTH = "local.queue_depth", Kind::Count { min: 1, max: 1024 }, "32", ["S3DLIO_LOCAL_QUEUE_DEPTH"],
+    "Requests that one file:// or direct:// operation keeps under way with io_uring.";
 LOG_LEVEL = "log.level", Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]), "warn", ["S3DLIO_LOG_LEVEL"],
     "Most detailed level that a log callback or log descriptor receives.";
 MEMORY_POOL_IDLE = "memory.pool_idle", Kind::Size { min: 0, max: 1024 * GIB }, "128MiB", ["S3DLIO_POOL_IDLE"],

@@ -349,7 +349,7 @@ fn block_signals() -> libc::sigset_t {
 }
 
 /// Threads that `f` starts inherit a mask that blocks everything.
-fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
+pub fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
     let before = block_signals();
     let result = f();
     // SAFETY: restores the mask that `block_signals` returned.

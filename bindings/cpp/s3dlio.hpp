@@ -1545,7 +1545,7 @@ inline std::uint32_t crc32c_combine(std::uint32_t first, std::uint32_t second, s
     return s3dlio_crc32c_combine(first, second, second_length);
 }
 
-/// Counters of the process: pool, O_DIRECT fallbacks, live handles.
+/// Counters of the process: pool, fallbacks of O_DIRECT and io_uring, live handles.
 inline s3dlio_stats stats() {
     detail::outcome outcome;
     s3dlio_stats stats{};

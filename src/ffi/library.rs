@@ -25,11 +25,13 @@ pub struct s3dlio_stats {
     pub direct_fallbacks: u64,
     /// Live handles of all types.
     pub handles: u64,
+    /// How many operations on files went without io_uring because the system refused it.
+    pub io_uring_fallbacks: u64,
 }
 
-// SAFETY: four integers.
+// SAFETY: five integers.
 unsafe impl Plain for s3dlio_stats {}
-const _: () = assert!(size_of::<s3dlio_stats>() == 8 * 4);
+const _: () = assert!(size_of::<s3dlio_stats>() == 8 * 5);
 
 /// The version's text, with a NUL.
 const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
@@ -150,6 +152,7 @@ pub unsafe extern "C" fn s3dlio_get_stats(
                 pool_idle_buffers: pool.idle_buffers,
                 direct_fallbacks: crate::store::direct::fallbacks(),
                 handles: handle::live(),
+                io_uring_fallbacks: crate::store::posix::io_uring_fallbacks(),
             });
             Ok(())
         })

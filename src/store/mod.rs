@@ -19,7 +19,8 @@ pub use check::*;
 pub use registry::{Store, direct_io_store_for_uri, high_performance_store_for_uri, store_for_uri};
 pub use types::*;
 
-use crate::base::buffer::Window;
+use crate::base::buffer::{Buffer, Window};
+use crate::base::checksum::Crc32c;
 use crate::base::uri::Uri;
 use crate::error::Result;
 use async_trait::async_trait;
@@ -46,10 +47,22 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// ETag is `Changed`. The answer's `meta.size` is the whole object's size.
     async fn get_into(&self, key: &str, request: GetRequest, dst: Window) -> Result<GetResult>;
 
+    /// Whole objects, in order, `at_once` of them at the same time; `None` from a store that has no better
+    /// way than one [`ObjectStore::get_into`] for each.
+    async fn get_batch(&self, _keys: &[String], _at_once: usize) -> Option<Vec<Result<Buffer>>> {
+        None
+    }
+
     /// Stores the object whole or not at all; `UnknownOutcome` where it may have arrived and neither an
     /// answer nor the object tells. What was refused, or never had a connection, fails plainly. `data` may be the caller's memory: no clone of it may
     /// outlive the call.
     async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult>;
+
+    /// As [`ObjectStore::put`], with the checksum of `data`, which some stores compute while they write.
+    async fn put_checked(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<(PutResult, Crc32c)> {
+        let crc = Crc32c::of(&data);
+        Ok((self.put(key, data, options).await?, crc))
+    }
 
     /// Starts an object that comes in parts. Nothing is visible before
     /// [`Upload::complete`] succeeded.

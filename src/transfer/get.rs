@@ -1,5 +1,6 @@
 //! Whole objects and ranges into memory (SPEC G1).
 
+use super::batch;
 use super::range::{Pin, RangePlan, check_range, read_once, read_pinned, read_range};
 use super::tasks::{run_all, try_run_all};
 use crate::base::buffer::{Buffer, BufferPool, Window};
@@ -15,6 +16,12 @@ const REPLACED: u32 = 8;
 /// The whole object in a pooled buffer. One request where it is small; a larger one comes in
 /// parallel ranges of the same ETag, `Changed` where it was replaced meanwhile.
 pub async fn get(store: &Store, key: &str) -> Result<Buffer> {
+    if store.capabilities().blocking_io
+        && let Some(mut results) = batch::get(store, &[key.to_owned()]).await
+        && let Some(only) = results.pop()
+    {
+        return only;
+    }
     get_range(store, key, 0, u64::MAX).await
 }
 
@@ -90,6 +97,9 @@ pub async fn get_ranges(store: &Store, key: &str, ranges: Vec<(u64, Window)>) ->
 /// Many objects in one call, `transfer.get_many_concurrency` of them at once; one result each, in
 /// the order of `keys`.
 pub async fn get_many(store: &Store, keys: &[String]) -> Vec<Result<Buffer>> {
+    if let Some(results) = batch::get(store, keys).await {
+        return results;
+    }
     let jobs = keys.iter().map(|key| {
         let (store, key) = (store.clone(), key.clone());
         async move { get(&store, &key).await }

@@ -3,6 +3,7 @@
 //! Everything here works on any [`Store`](crate::store::Store), and is async: callers that block go
 //! through [`runtime::block_on`](crate::runtime::block_on).
 
+mod batch;
 mod codec;
 mod delete;
 mod get;

@@ -16,8 +16,7 @@ pub async fn put(store: &Store, key: &str, data: Bytes, options: &PutOptions) ->
     check_put_options(options).map_err(context)?;
     let single = store.options().number(&options::TRANSFER_PART_SIZE).saturating_mul(2);
     if store.capabilities().blocking_io || data.len() as u64 <= single {
-        let crc = Crc32c::of(&data);
-        let result = store.put(key, data, options).await.map_err(context)?;
+        let (result, crc) = store.put_checked(key, data, options).await.map_err(context)?;
         moved(usize::try_from(crc.covered()).unwrap_or(usize::MAX));
         return Ok(stats(crc, 1, result.etag));
     }

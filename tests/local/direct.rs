@@ -34,12 +34,19 @@ fn open_small_bounce(root: &Path) -> Store {
     open_with("direct", root, Options::new().with("direct.min_io_size", 8192).unwrap())
 }
 
+/// Requests of one block, three of them at once: with io_uring, almost every transfer takes many.
+fn open_small_requests(root: &Path) -> Store {
+    let small = Options::new().with("local.block_size", 4096).unwrap().with("local.queue_depth", 3).unwrap();
+    open_with("direct", root, small.with("direct.min_io_size", 8192).unwrap())
+}
+
 #[test]
 fn d1_files_have_exactly_the_bytes_that_were_put() {
     let _turn = turn();
     let before = fallbacks();
     let dir = tempdir().unwrap();
-    for store in [open("direct", dir.path()), open_small_bounce(dir.path())] {
+    for store in [open("direct", dir.path()), open_small_bounce(dir.path()), open_small_requests(dir.path())]
+    {
         for size in SIZES {
             let data = pattern(size + 1);
             // From memory that is aligned, and from memory that is not.
@@ -62,7 +69,8 @@ fn d1_any_range_into_any_memory() {
     let data = pattern(100_001);
     std::fs::write(dir.path().join("k"), &data).unwrap();
     let edges = [0, 1, 511, 512, 513, 4095, 4096, 4097, 8192, 20_000, 65_536, 99_999, 100_000, 100_001];
-    for store in [open("direct", dir.path()), open_small_bounce(dir.path())] {
+    for store in [open("direct", dir.path()), open_small_bounce(dir.path()), open_small_requests(dir.path())]
+    {
         for offset in edges {
             for length in edges {
                 for shift in [0, 1, 512] {
@@ -94,7 +102,7 @@ fn d1_parts_of_any_size_in_any_order() {
     let _turn = turn();
     let before = fallbacks();
     let dir = tempdir().unwrap();
-    let store = open_small_bounce(dir.path());
+    let store = open_small_requests(dir.path());
     let part_sizes = [1, 7, 511, 512, 1000, 4095, 4096, 4097, 10_000, 65_536, 70_001];
     for part_size in part_sizes {
         for size in [0usize, 1, 4096, 12_289, 200_003] {

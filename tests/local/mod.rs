@@ -6,6 +6,7 @@ mod direct;
 mod kill;
 mod mounts;
 mod sys;
+mod uring;
 
 use bytes::Bytes;
 use s3dlio::base::buffer::{Buffer, Window};

@@ -68,14 +68,24 @@ fn eventually<T>(mut attempt: impl FnMut() -> s3dlio::Result<T>) -> T {
 
 #[test]
 fn s5_no_room_for_another_file_is_an_error_that_leaves_nothing() {
-    let dir = tempdir().unwrap();
-    let _mount = Mount::new("tmpfs", "nr_inodes=4", dir.path());
-    let store = open("file", dir.path());
-    put(&store, "a", b"1").unwrap();
-    let error = assert_code(put(&store, "b/c/d/e/f", b"1"), Code::NoSpace);
-    assert_eq!(error.os_errno(), Some(28));
-    assert_eq!(names_below(dir.path()), ["a"]);
-    put(&store, "b", b"2").unwrap();
+    // One more each time: before the file has room with its four folders, one folder after the other has.
+    let mut refused = 0;
+    for inodes in 3.. {
+        let dir = tempdir().unwrap();
+        let _mount = Mount::new("tmpfs", &format!("nr_inodes={inodes}"), dir.path());
+        let store = open("file", dir.path());
+        if put(&store, "a", b"1").is_err() {
+            continue;
+        }
+        let Err(error) = put(&store, "b/c/d/e/f", b"1") else {
+            assert!(refused >= 4, "only {refused} times there was no room");
+            return;
+        };
+        assert_eq!((error.code(), error.os_errno()), (Code::NoSpace, Some(libc::ENOSPC)), "{error}");
+        assert_eq!(names_below(dir.path()), ["a"], "{inodes} inodes");
+        refused += 1;
+        assert!(refused < 50, "there is never room");
+    }
 }
 
 #[test]

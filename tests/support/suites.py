@@ -61,6 +61,9 @@ def cargo(*args):
 # Objects go through the service's SDK, too: net.optimized.
 PLAIN_SDK = ("S3DLIO_USE_OPTIMIZED_HTTP=0",)
 
+# Files are read and written without io_uring, too: local.io_uring.
+NO_RING = ("S3DLIO_LOCAL_IO_URING=off",)
+
 SUITES = [
     Suite("rust-unit", "Rust", cargo("--lib")),
     Suite("rules", "Rust", cargo("--test", "tidy", "--test", "reference", "--test", "header")),
@@ -69,6 +72,7 @@ SUITES = [
     Suite("net", "Rust", cargo("--test", "net")),
     Suite("transfer", "Rust", cargo("--test", "transfer")),
     Suite("local-store", "Rust", cargo("--test", "local_store"), quick=False),
+    Suite("local-store-plain", "Rust", cargo("--test", "local_store"), quick=False, environment=NO_RING),
     Suite("s3-store", "Rust", cargo("--test", "s3_store"), quick=False),
     Suite("s3-store-sdk", "Rust", cargo("--test", "s3_store"), quick=False, environment=PLAIN_SDK),
     Suite("azure-store", "Rust", cargo("--test", "azure_store"), quick=False),
@@ -93,6 +97,7 @@ SUITES = [
           quick_arguments=("--", "--skip", "ten_thousand"), limit=2400),
     Suite("store-suite-sdk", "Rust", cargo("--test", "store_suite", "seaweed::", "--", "--skip", "ten_thousand"),
           environment=PLAIN_SDK),
+    Suite("store-suite-plain", "Rust", cargo("--test", "store_suite", "--", "file::", "direct::"), environment=NO_RING),
     Suite("writer-matrix", "Rust", cargo("--test", "writer_matrix"), quick=False, limit=1800),
     Suite("memory-use", "Rust", cargo("--test", "memory_use", "--", "--nocapture"), quick=False),
 ]

@@ -115,6 +115,7 @@ struct s3dlio_stats
     pool_idle_buffers::UInt64
     direct_fallbacks::UInt64
     handles::UInt64
+    io_uring_fallbacks::UInt64
 end
 
 struct s3dlio_event

@@ -39,7 +39,8 @@ end
 function get_stats()
     c = checked((out, err) -> s3dlio_get_stats(out, sizeof(s3dlio_stats), err), s3dlio_stats)
     return (pool_idle_bytes = Int64(c.pool_idle_bytes), pool_idle_buffers = Int(c.pool_idle_buffers),
-        direct_fallbacks = Int(c.direct_fallbacks), handles = Int(c.handles))
+        direct_fallbacks = Int(c.direct_fallbacks), handles = Int(c.handles),
+        io_uring_fallbacks = Int(c.io_uring_fallbacks))
 end
 
 """

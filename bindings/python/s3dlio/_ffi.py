@@ -213,6 +213,7 @@ class s3dlio_stats(Structure):
         ("pool_idle_buffers", u64),
         ("direct_fallbacks", u64),
         ("handles", u64),
+        ("io_uring_fallbacks", u64),
     ]
 
 

@@ -97,6 +97,8 @@ class Stats(NamedTuple):
     direct_fallbacks: int
     #: Live handles.
     handles: int
+    #: How many operations on files went without io_uring because the system refused it.
+    io_uring_fallbacks: int
 
 
 def object_info(info: Any) -> ObjectInfo:

@@ -1,7 +1,8 @@
 //! `direct:///path`: objects as files below a folder, past the page cache (O_DIRECT).
 //!
 //! Memory of the caller that is aligned goes to the device as it is, other memory through pooled
-//! bounce buffers ([`read`], [`write`]). Files have exactly the bytes that were written, whatever
+//! bounce buffers ([`read`], [`write`]); what is large goes as many requests at once through an
+//! io_uring ([`super::posix::ring`]). Files have exactly the bytes that were written, whatever
 //! their length. Where a file system refuses O_DIRECT, the file is read or written through the page
 //! cache, which [`fallbacks`] counts and the log shows, or the operation is refused with
 //! `direct.fallback=error`.
@@ -10,6 +11,7 @@ mod align;
 mod read;
 mod write;
 
+use super::posix::ring::{Lease, Op, Rings};
 use super::posix::{Io, PosixStore, sys};
 use crate::base::uri::Uri;
 use crate::error::{Code, Error, Result};
@@ -39,6 +41,7 @@ pub fn open(root: Uri, options: &Resolved) -> Result<DirectStore> {
         min_io_size: options.size(&options::DIRECT_MIN_IO_SIZE),
         refuse: options.text(&options::DIRECT_FALLBACK) == Some("error"),
         warned: AtomicBool::new(false),
+        rings: Rings::new(options),
     }));
     Ok(PosixStore::with_io(root, options, direct))
 }
@@ -63,6 +66,7 @@ struct Settings {
     refuse: bool,
     /// One line in the log per store is enough.
     warned: AtomicBool,
+    rings: Rings,
 }
 
 impl Direct {
@@ -98,10 +102,20 @@ impl Direct {
         Ok(())
     }
 
+    /// A ring where `bytes` are worth more than one request.
+    fn ring_for(&self, bytes: usize, block: usize) -> Result<Option<Lease>> {
+        if bytes <= self.0.rings.request_size(block) { Ok(None) } else { self.0.rings.take() }
+    }
+
     /// The bytes of one request through a bounce buffer, if that many are left.
     fn bounce_size(&self, block: usize) -> usize {
         self.0.min_io_size.max(block).next_multiple_of(block)
     }
+}
+
+/// A ring that has less room than its depth says.
+fn no_room(_: Op<'_>) -> Error {
+    Error::new(Code::Internal, "an io_uring has no room for a request")
 }
 
 /// Whether the error says that O_DIRECT is not possible here.
@@ -114,6 +128,14 @@ impl Io for Direct {
 
     fn alignment(&self) -> usize {
         self.0.alignment.max(sys::page_size())
+    }
+
+    fn rings(&self) -> &Rings {
+        &self.0.rings
+    }
+
+    fn open_flags(&self) -> i32 {
+        sys::O_DIRECT
     }
 
     fn read(&self, file: &File, offset: u64, dst: &mut [u8]) -> Result<usize> {

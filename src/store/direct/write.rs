@@ -6,10 +6,12 @@
 //! with direct writes to the same file.
 
 use super::align::Alignment;
-use super::{Direct, is_refusal};
+use super::{Direct, is_refusal, no_room};
 use crate::base::buffer::{Buffer, BufferPool};
+use crate::base::checksum::Crc32c;
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
+use crate::store::posix::ring::{Op, Ring, Source};
 use crate::store::posix::{Sink, sys};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,6 +31,8 @@ pub struct DirectSink {
     switch: Mutex<()>,
     /// By number of the block.
     edges: Mutex<BTreeMap<u64, Edge>>,
+    /// The bytes at the file's start that have their room on the device.
+    reserved: Mutex<u64>,
 }
 
 /// A block of which only some ranges were given.
@@ -53,6 +57,7 @@ impl DirectSink {
             refused: AtomicBool::new(false),
             switch: Mutex::default(),
             edges: Mutex::default(),
+            reserved: Mutex::default(),
         })
     }
 
@@ -72,14 +77,95 @@ impl DirectSink {
         if edge.has_first(alignment.block) {
             // Under the lock: were it let go before the write succeeded, a failure would lose the
             // neighbour's bytes.
-            self.write_blocks(file, alignment, number * block, &edge.bytes)?;
+            self.write_plain(file, alignment, number * block, &edge.bytes)?;
             edges.remove(&number);
         }
         Ok(())
     }
 
-    /// Writes whole blocks, from memory of any alignment.
-    fn write_blocks(&self, file: &File, alignment: Alignment, offset: u64, data: &[u8]) -> Result<()> {
+    /// Writes whole blocks, from memory of any alignment. `meanwhile` sees all of `data`, in order.
+    fn write_blocks(
+        &self,
+        file: &File,
+        alignment: Alignment,
+        offset: u64,
+        data: &[u8],
+        meanwhile: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        if !self.refused.load(Ordering::Acquire)
+            && let Some(mut lease) = self.direct.ring_for(data.len(), alignment.block)?
+            && let Some(ring) = lease.usable()
+        {
+            self.reserve(file, offset + data.len() as u64)?;
+            return self.write_by_ring(ring, file, alignment, offset, data, meanwhile);
+        }
+        meanwhile(data);
+        self.write_plain(file, alignment, offset, data)
+    }
+
+    /// Gives the file its room: writes past the end of a file wait for each other.
+    fn reserve(&self, file: &File, end: u64) -> Result<()> {
+        let mut reserved = lock(&self.reserved);
+        if *reserved >= end {
+            return Ok(());
+        }
+        match sys::allocate(file, *reserved, end - *reserved) {
+            Ok(()) => *reserved = end,
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => {
+                *reserved = u64::MAX; // only slower
+            }
+            Err(e) => return Err(Error::from_io("cannot make room for the file", &e)),
+        }
+        Ok(())
+    }
+
+    /// Requests of `local.block_size`, `local.queue_depth` of them at once. What one of them does not
+    /// write is written again the plain way.
+    fn write_by_ring(
+        &self,
+        ring: &mut Ring,
+        file: &File,
+        alignment: Alignment,
+        offset: u64,
+        data: &[u8],
+        meanwhile: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let rings = &self.direct.0.rings;
+        let (size, depth) = (rings.request_size(alignment.block), rings.depth());
+        let mut pieces = data.chunks(size).enumerate();
+        ring.fly(|flight| {
+            let mut under_way = 0;
+            loop {
+                while under_way < depth
+                    && let Some((number, piece)) = pieces.next()
+                {
+                    let memory = if alignment.suits(piece.as_ptr()) {
+                        Source::Lent(piece)
+                    } else {
+                        let mut bounce = BufferPool::global().take(piece.len())?;
+                        bounce.extend_from_slice(piece);
+                        Source::Own(bounce)
+                    };
+                    let offset = offset + (number * size) as u64;
+                    flight.push(number, Op::Write { file: file.as_fd(), offset, memory }).map_err(no_room)?;
+                    under_way += 1;
+                    flight.submit();
+                    meanwhile(piece);
+                }
+                let Some(done) = flight.next(true) else { return Ok(()) };
+                under_way -= 1;
+                let Op::Write { offset, memory, .. } = done.op else {
+                    return Err(Error::new(Code::Internal, "a request lost its memory"));
+                };
+                if !done.result.is_ok_and(|written| written == memory.len()) {
+                    self.write_aligned(file, alignment, offset, &memory)?;
+                }
+            }
+        })
+    }
+
+    /// As [`DirectSink::write_blocks`], one request after the other.
+    fn write_plain(&self, file: &File, alignment: Alignment, offset: u64, data: &[u8]) -> Result<()> {
         if alignment.suits(data.as_ptr()) || self.refused.load(Ordering::Acquire) {
             return self.write_aligned(file, alignment, offset, data);
         }
@@ -137,7 +223,7 @@ impl DirectSink {
         let offset = number * alignment.block as u64;
         let needed = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX).min(alignment.block);
         if edge.has_first(needed) {
-            return self.write_blocks(file, alignment, offset, &edge.bytes);
+            return self.write_plain(file, alignment, offset, &edge.bytes);
         }
         let mut whole = BufferPool::global().take(alignment.block)?;
         let memory = &mut whole.spare_mut()[..alignment.block];
@@ -146,7 +232,7 @@ impl DirectSink {
         for range in &edge.filled {
             memory[range.clone()].copy_from_slice(&edge.bytes[range.clone()]);
         }
-        self.write_blocks(file, alignment, offset, memory)
+        self.write_plain(file, alignment, offset, memory)
     }
 }
 
@@ -178,9 +264,11 @@ impl Edge {
     }
 }
 
-impl Sink for DirectSink {
-    fn write_at(&self, file: &File, offset: u64, data: &[u8]) -> Result<()> {
+impl DirectSink {
+    /// `meanwhile` sees all of `data`, in order.
+    fn write(&self, file: &File, offset: u64, data: &[u8], meanwhile: &mut dyn FnMut(&[u8])) -> Result<()> {
         let Some(alignment) = self.alignment else {
+            meanwhile(data);
             return sys::write_all_at(file, offset, data)
                 .map_err(|e| Error::from_io("cannot write the file", &e));
         };
@@ -189,9 +277,23 @@ impl Sink for DirectSink {
         let head = if start == 0 { 0 } else { (block - start).min(data.len()) };
         let (head, rest) = data.split_at(head);
         let (body, tail) = rest.split_at(rest.len() / block * block);
+        meanwhile(head);
         self.keep(file, alignment, offset, head)?;
-        self.write_blocks(file, alignment, offset + head.len() as u64, body)?;
+        self.write_blocks(file, alignment, offset + head.len() as u64, body, meanwhile)?;
+        meanwhile(tail);
         self.keep(file, alignment, offset + (head.len() + body.len()) as u64, tail)
+    }
+}
+
+impl Sink for DirectSink {
+    fn write_at(&self, file: &File, offset: u64, data: &[u8]) -> Result<()> {
+        self.write(file, offset, data, &mut |_| {})
+    }
+
+    fn write_at_checked(&self, file: &File, offset: u64, data: &[u8]) -> Result<Crc32c> {
+        let mut crc = Crc32c::new();
+        self.write(file, offset, data, &mut |piece| crc.update(piece))?;
+        Ok(crc)
     }
 
     fn finish(&self, file: &File, size: u64) -> Result<()> {

@@ -7,26 +7,32 @@
 //!   a key or prefix names them, but listings do not descend into them; links that lead out are
 //!   refused, and left out of listings. Devices, pipes and sockets are not seen at all.
 //! * File names that are not UTF-8 cannot be keys: listings leave them out with a warning in the log.
-//! * All I/O happens on the calling thread.
+//! * All I/O happens on the calling thread; only batches of files take a few more ([`batch`]), and
+//!   what makes many requests at once makes them through an io_uring ([`ring`]).
 //!
 //! The backends differ in how bytes are read and written: [`Io`].
 
+mod batch;
 mod confine;
 mod facts;
 mod list;
 mod moves;
 mod publish;
 mod remove;
+pub(super) mod ring;
 pub(super) mod sys;
 mod temp;
 mod tree;
 mod upload;
+
+pub use ring::fallbacks as io_uring_fallbacks;
 
 use super::*;
 use crate::base::checksum::Crc32c;
 use crate::base::key::KeyRules;
 use crate::error::{Code, Error, Result};
 use crate::options::Resolved;
+use ring::Rings;
 use std::fs::File;
 use std::os::fd::AsFd;
 use tree::{Tree, check_key};
@@ -37,6 +43,12 @@ pub trait Io: fmt::Debug + Send + Sync + 'static {
 
     /// See [`Capabilities::alignment`].
     fn alignment(&self) -> usize;
+
+    /// What it was told about io_uring.
+    fn rings(&self) -> &Rings;
+
+    /// More flags for opening a file that is read through a ring, in multiples of the alignment.
+    fn open_flags(&self) -> i32;
 
     /// Reads from a file that was opened for it until `dst` is full or the file ends.
     fn read(&self, file: &File, offset: u64, dst: &mut [u8]) -> Result<usize>;
@@ -49,6 +61,9 @@ pub trait Io: fmt::Debug + Send + Sync + 'static {
 pub trait Sink: Send + Sync + 'static {
     /// Writes `data` at any offset; many threads may write different ranges at the same time.
     fn write_at(&self, file: &File, offset: u64, data: &[u8]) -> Result<()>;
+
+    /// As [`Sink::write_at`]; the checksum of `data` costs no time of its own where that is possible.
+    fn write_at_checked(&self, file: &File, offset: u64, data: &[u8]) -> Result<Crc32c>;
 
     /// Makes the file `size` bytes long, after every byte below that was written.
     fn finish(&self, file: &File, size: u64) -> Result<()>;
@@ -71,17 +86,7 @@ impl<I: Io> PosixStore<I> {
         let (file, stat) = self.tree.open_object(key)?;
         check_if_match(request, Some(&facts::etag(&stat)))?;
         let bytes = range_len(request.offset, dst.len(), stat.size)?;
-        let got = self.io.read(&file, request.offset, &mut dst[..bytes])?;
-        // Publications never touch an open file; only programs that edit in place do.
-        if got < bytes {
-            return Err(Error::new(
-                Code::Changed,
-                format!(
-                    "the file had {} bytes, but became shorter while it was read: {got} of {bytes} bytes came",
-                    stat.size
-                ),
-            ));
-        }
+        self.read_exactly(&file, &stat, request.offset, &mut dst[..bytes])?;
         if request.if_match.is_some() {
             let after = sys::stat(file.as_fd()).map_err(|e| Error::from_io("cannot stat the file", &e))?;
             check_if_match(request, Some(&facts::etag(&after)))?;
@@ -89,15 +94,31 @@ impl<I: Io> PosixStore<I> {
         Ok(GetResult { bytes, meta: facts::full_meta(key, &file, &stat)? })
     }
 
-    fn write(&self, key: &str, data: &[u8], options: &PutOptions) -> Result<PutResult> {
+    /// Fills `dst`, which ends within the file as `stat` saw it.
+    fn read_exactly(&self, file: &File, stat: &sys::Stat, offset: u64, dst: &mut [u8]) -> Result<()> {
+        let (got, wanted) = (self.io.read(file, offset, dst)?, dst.len());
+        // Publications never touch an open file; only programs that edit in place do.
+        if got < wanted {
+            return Err(Error::new(
+                Code::Changed,
+                format!(
+                    "the file had {} bytes, but became shorter while it was read: {got} of {wanted} bytes came",
+                    stat.size
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn write(&self, key: &str, data: &[u8], options: &PutOptions) -> Result<(PutResult, Crc32c)> {
         check_put_options(options)?;
         check_key(key)?;
         let staged = publish::Staged::create(&self.tree, key)?;
         let sink = self.io.sink(&staged.file)?;
-        sink.write_at(&staged.file, 0, data)?;
+        let crc = sink.write_at_checked(&staged.file, 0, data)?;
         sink.finish(&staged.file, data.len() as u64)?;
-        let record = facts::Record::new(options, Crc32c::of(data).value());
-        staged.publish(&self.tree, key, &options.condition, &record)
+        let record = facts::Record::new(options, crc.value());
+        Ok((staged.publish(&self.tree, key, &options.condition, &record)?, crc))
     }
 
     fn facts_of(&self, key: &str) -> Result<ObjectMeta> {
@@ -166,7 +187,15 @@ impl<I: Io> ObjectStore for PosixStore<I> {
         self.read(key, &request, dst).map_err(|e| e.with_context("get", self.tree.uri_of(key)))
     }
 
+    async fn get_batch(&self, keys: &[String], at_once: usize) -> Option<Vec<Result<Buffer>>> {
+        Some(batch::get(self, keys, at_once))
+    }
+
     async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
+        Ok(self.put_checked(key, data, options).await?.0)
+    }
+
+    async fn put_checked(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<(PutResult, Crc32c)> {
         self.write(key, &data, options).map_err(|e| e.with_context("put", self.tree.uri_of(key)))
     }
 

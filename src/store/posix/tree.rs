@@ -15,6 +15,10 @@ use std::path::{Path, PathBuf};
 /// How often a write starts again because a delete pruned its folder, before it gives up.
 pub(super) const MAX_PRUNED: usize = 100;
 
+/// How objects are opened: nonblocking, so that a pipe in the way cannot hang us; it has no effect on
+/// files.
+pub(super) const READ_FLAGS: i32 = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
+
 /// A root folder. It is opened anew by every operation, so that one that was deleted, replaced or
 /// inherited through fork is always the one that the path names now.
 #[derive(Clone, Debug)]
@@ -70,9 +74,7 @@ impl Tree {
     pub(super) fn open_object(&self, key: &str) -> Result<(File, Stat)> {
         check_key(key)?;
         let root = self.root()?;
-        // Nonblocking, so that a pipe in the way cannot hang us; it has no effect on files.
-        let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-        let fd = self.open(root.as_fd(), key, flags).map_err(|e| failed_to("open the file", &e))?;
+        let fd = self.open(root.as_fd(), key, READ_FLAGS).map_err(|e| failed_to("open the file", &e))?;
         let stat = sys::stat(fd.as_fd()).map_err(|e| failed_to("stat the file", &e))?;
         if stat.kind != Kind::File {
             return Err(not_found());

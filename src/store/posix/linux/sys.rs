@@ -9,14 +9,29 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 /// Opens for looking names and facts up only.
 pub const O_PATH: i32 = libc::O_PATH;
 
+/// Opens for I/O past the page cache.
+pub const O_DIRECT: i32 = libc::O_DIRECT;
+
+/// How [`open_beneath`] opens.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenHow(pub(in crate::store::posix) libc::open_how);
+
+impl OpenHow {
+    pub fn new(flags: i32) -> OpenHow {
+        // SAFETY: all zero is valid for this plain data.
+        let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+        how.flags = (flags | libc::O_CLOEXEC) as u64;
+        how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+        OpenHow(how)
+    }
+}
+
 /// Opens `path` below `root`; every step must stay below it (`EXDEV` otherwise), and the links of
 /// /proc are not followed (`ELOOP`). `ENOSYS` or `EPERM` where the kernel or its sandbox refuses the call.
 pub fn open_beneath(root: BorrowedFd, path: &CStr, flags: i32) -> Result<OwnedFd> {
+    let how = OpenHow::new(flags).0;
     // SAFETY: `how` is plain data of the size that is passed; a new descriptor has no other owner.
     unsafe {
-        let mut how: libc::open_how = std::mem::zeroed();
-        how.flags = (flags | libc::O_CLOEXEC) as u64;
-        how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
         let size = size_of::<libc::open_how>();
         let fd = repeat(|| {
             libc::syscall(libc::SYS_openat2, root.as_raw_fd(), path.as_ptr(), &raw const how, size)
@@ -101,6 +116,15 @@ pub fn copy_range(from: &File, to: &File, offset: u64, length: usize) -> Result<
         })?
     };
     Ok(n as usize)
+}
+
+/// Gives bytes of a file their room on the device; they are zero, and the file is at least that long,
+/// afterwards. `EOPNOTSUPP` where the file system cannot, `ENOSPC` where there is no room.
+pub fn allocate(file: &File, offset: u64, length: u64) -> Result<()> {
+    let number = |n| libc::off_t::try_from(n).map_err(|_| Error::from_raw_os_error(libc::EFBIG));
+    let (offset, length) = (number(offset)?, number(length)?);
+    // SAFETY: takes no pointers.
+    unsafe { repeat(|| libc::fallocate(file.as_raw_fd(), 0, offset, length)).map(drop) }
 }
 
 /// Turns O_DIRECT on or off; `EINVAL` where the file system refuses it.

@@ -14,8 +14,25 @@ fn unsupported<T>() -> Result<T> {
     Err(Error::from_raw_os_error(libc::EOPNOTSUPP))
 }
 
+/// There is no such flag.
+pub const O_DIRECT: i32 = 0;
+
+/// There is no call that takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenHow(());
+
+impl OpenHow {
+    pub fn new(_flags: i32) -> OpenHow {
+        OpenHow(())
+    }
+}
+
 pub fn open_beneath(_root: BorrowedFd, _path: &CStr, _flags: i32) -> Result<OwnedFd> {
     Err(Error::from_raw_os_error(libc::ENOSYS))
+}
+
+pub fn allocate(_file: &File, _offset: u64, _length: u64) -> Result<()> {
+    unsupported()
 }
 
 pub fn open_unnamed(_folder: BorrowedFd) -> Result<OwnedFd> {
