@@ -13,13 +13,24 @@ use tokio::sync::OwnedSemaphorePermit;
 pub struct Answer {
     held: Option<Held>,
     pool: Arc<Pool>,
+    replayed: bool,
     /// Given up after the connection is back, so that the next in line finds it.
     _turn: OwnedSemaphorePermit,
 }
 
 impl Answer {
     pub(super) fn new(held: Held, pool: Arc<Pool>, turn: OwnedSemaphorePermit) -> Answer {
-        Answer { held: Some(held), pool, _turn: turn }
+        Answer { held: Some(held), pool, replayed: false, _turn: turn }
+    }
+
+    pub(super) fn with_replayed(mut self, replayed: bool) -> Answer {
+        self.replayed = replayed;
+        self
+    }
+
+    /// The request was sent twice, and what this answers may not be the first time that it was carried out.
+    pub fn replayed(&self) -> bool {
+        self.replayed
     }
 
     pub fn status(&self) -> u16 {

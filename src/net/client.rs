@@ -160,19 +160,27 @@ impl Peer {
         let Some(turn) = turn else {
             return Err(Failure::new(Phase::Wait, Code::Internal, &self.shown, "the pool is closed"));
         };
+        let mut replayed = false;
         if let Some(mut held) = self.pool.reuse() {
             match self.exchange(&mut held, request, limits).await {
                 Ok(()) => return Ok(Answer::new(held, self.pool.clone(), turn)),
                 Err(failure) if failure.stale() && (request.replayable() || !failure.sent()) => {
                     tracing::debug!(peer = %self.shown, %failure, "a kept connection was dead");
+                    replayed = failure.sent();
                 }
                 Err(failure) => return Err(failure),
             }
         }
-        let stream = self.route.connect(limits).await?;
-        let mut held = self.pool.created(Connection::new(stream, self.shown.clone()));
-        self.exchange(&mut held, request, limits).await?;
-        Ok(Answer::new(held, self.pool.clone(), turn))
+        let fresh = async {
+            let stream = self.route.connect(limits).await?;
+            let mut held = self.pool.created(Connection::new(stream, self.shown.clone()));
+            self.exchange(&mut held, request, limits).await?;
+            Ok(held)
+        };
+        match fresh.await {
+            Ok(held) => Ok(Answer::new(held, self.pool.clone(), turn).with_replayed(replayed)),
+            Err(failure) => Err(Failure::with_replayed(failure, replayed)),
+        }
     }
 
     async fn exchange(&self, held: &mut Held, request: &Request<'_>, limits: &Limits) -> Result<(), Failure> {

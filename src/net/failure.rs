@@ -51,6 +51,7 @@ struct Inner {
     /// The server may have the whole request.
     whole: bool,
     stale: bool,
+    replayed: bool,
     /// A byte of the answer came.
     answered: bool,
     received: u64,
@@ -75,12 +76,20 @@ impl Failure {
             sent: phase >= Phase::Head,
             whole: phase >= Phase::Head,
             stale: false,
+            replayed: false,
             answered: phase >= Phase::Body,
             received: 0,
             deadline: false,
             no_such_host: false,
             error: None,
         }))
+    }
+
+    /// As [`Failure::replayed`] says.
+    pub(super) fn with_replayed(mut self, replayed: bool) -> Failure {
+        self.0.replayed = replayed;
+        self.0.sent |= replayed;
+        self
     }
 
     /// Something of ours that keeps the request from being tried.
@@ -206,6 +215,10 @@ impl Failure {
     /// a server closes idle connections. Already tried again on a fresh one if that was safe.
     pub fn stale(&self) -> bool {
         self.0.stale
+    }
+    /// An earlier sending of the same request, on a kept connection that died, may have arrived.
+    pub fn replayed(&self) -> bool {
+        self.0.replayed
     }
     /// How many bytes of the body were received before.
     pub fn received(&self) -> u64 {

@@ -257,6 +257,11 @@ impl Attempts {
         self.deadline
     }
 
+    /// Says that an earlier sending of this write, which nobody asked about, may have happened.
+    pub fn leave_open(&mut self) {
+        self.open |= self.kind != RequestKind::Read;
+    }
+
     /// An earlier attempt of this write may have happened.
     pub fn outcome_open(&self) -> bool {
         self.open

@@ -99,7 +99,7 @@ impl Client {
     /// Sends once, within the operation's deadline. An answer that is no success is a failure.
     pub(super) async fn send_once(&self, call: &Call, retry: &Retry) -> Result<Answer, Failure> {
         match &self.wire {
-            Wire::Net(plane) => plane.send(call, retry.deadline()).await,
+            Wire::Net(plane) => plane.send(call, retry).await,
             Wire::Sdk(pipeline) => pipeline.send(call, retry.deadline()).await,
         }
     }

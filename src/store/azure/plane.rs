@@ -6,6 +6,7 @@ use super::client::{Answer, Body, Call};
 use super::failure::{self, Dated, Failure};
 use super::headers::Headers;
 use super::pipeline;
+use super::retry::Retry;
 use super::sign;
 use super::token;
 use super::tokens::Tokens;
@@ -19,7 +20,7 @@ use crate::options::{self, Resolved};
 use azure_core::Uuid;
 use azure_core::http::Url;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 const USER_AGENT: &str = concat!("s3dlio/", env!("CARGO_PKG_VERSION"));
@@ -64,7 +65,8 @@ impl Plane {
         })
     }
 
-    pub(super) async fn send(&self, call: &Call, deadline: Option<Instant>) -> Result<Answer, Failure> {
+    pub(super) async fn send(&self, call: &Call, retry: &Retry) -> Result<Answer, Failure> {
+        let deadline = retry.deadline();
         let token = match &self.authority {
             Authority::Tokens(tokens) => Some(tokens.get(deadline).await?),
             _ => None,
@@ -74,6 +76,10 @@ impl Plane {
         let limits =
             Limits { connect: self.connect, progress: self.progress, deadline: deadline.map(Into::into) };
         let answer = self.peer.send(&request, &limits).await;
+        let replayed = answer.as_ref().map_or_else(net::Failure::replayed, net::Answer::replayed);
+        if replayed {
+            retry.leave_open();
+        }
         let answer = answer.map_err(|failure| failure::from_net(failure, deadline))?;
         drop(request);
         let headers: Headers = answer.headers().collect();

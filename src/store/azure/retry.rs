@@ -4,6 +4,7 @@ use super::client::Client;
 use super::failure::Failure;
 use crate::net::retry::classify::RequestKind;
 use crate::net::retry::{Attempts, Decision, First, GiveUp, Reason};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::time::sleep;
 
@@ -13,6 +14,8 @@ pub(super) struct Retry {
     started: Instant,
     /// Attempts that failed.
     failed: u32,
+    /// As [`Retry::leave_open`] says.
+    left_open: AtomicBool,
 }
 
 /// What follows a failure.
@@ -27,16 +30,21 @@ pub(super) enum Step {
 
 impl Retry {
     pub(super) fn new(attempts: Attempts, started: Instant) -> Retry {
-        Retry { attempts, started, failed: 0 }
+        Retry { attempts, started, failed: 0, left_open: AtomicBool::new(false) }
     }
 
     /// The attempts of a further request of the same operation: the deadline stays.
     pub(super) fn inquiry(&mut self, kind: RequestKind) -> Retry {
-        Retry { attempts: self.attempts.inquiry(kind), started: self.started, failed: 0 }
+        Retry::new(self.attempts.inquiry(kind), self.started)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.attempts.deadline()
+    }
+
+    /// The connections sent this attempt's request twice: the first time may have happened.
+    pub(super) fn leave_open(&self) {
+        self.left_open.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn succeeded(&mut self) {
@@ -51,6 +59,9 @@ impl Retry {
     /// Says what follows a failure, after the pause and the preparations that it needs.
     pub(super) async fn step(&mut self, client: &Client, failure: &Failure) -> Step {
         self.failed += 1;
+        if self.left_open.swap(false, Ordering::Relaxed) {
+            self.attempts.leave_open();
+        }
         let decision = match failure.cause() {
             Some(cause) => self.attempts.next(&cause, failure.retry_after, Instant::now()),
             None => self.end(Reason::Final),

@@ -219,6 +219,9 @@ impl Courier {
             Problem { error, what: lost.map_or(What::Ours, What::Lost) }
         };
         let mut answer = target.peer.send(&request, &limits).await.map_err(lost)?;
+        if changes && answer.replayed() {
+            watch::leave_open(); // a refusal is of the second sending
+        }
         let received = Timestamp::now();
         let good = (200..300).contains(&answer.status());
         if good && ask.method == Method::Get {
