@@ -42,7 +42,7 @@ pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Re
                 range_len(offset, wanted, size).map_err(context)?
             }
             false if length <= plan.threshold => wanted,
-            false => FIRST,
+            false => FIRST.min(wanted),
         };
         let (first, owner) = pooled(first_len)?;
         let got = read_once(store, key, offset, first, None).await?;
