@@ -11,6 +11,8 @@ mod credentials;
 mod fake;
 #[path = "s3/lies.rs"]
 mod lies;
+#[path = "s3/lost.rs"]
+mod lost;
 #[path = "s3/plane.rs"]
 mod plane;
 #[path = "s3/retries.rs"]

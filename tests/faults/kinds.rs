@@ -128,24 +128,6 @@ const fn known(cells: &'static str, failure: &'static str, reason: &'static str)
 }
 
 pub const KNOWN: &[Known] = &[
-    known("s3 * status status=429*once", "not overcome*", "the SDK does not try again after a 429"),
-    known(
-        "s3 * garbage_head once",
-        "not overcome*",
-        "the SDK does not try again after bytes that are no HTTP",
-    ),
-    known("s3 write/create_upload *", "LEFT BEHIND*", "an upload whose id was lost is not looked for"),
-    known("s3 write/complete_upload *once", "not overcome*", "a 200 whose body is lost counts as an answer"),
-    known(
-        "s3 write_create/complete_upload *",
-        "FALSE FAILURE*",
-        "a 200 whose body is lost counts as an answer",
-    ),
-    known(
-        "s3 list/list short_body at=mid*",
-        "WRONG LIST*",
-        "a listing that is cut between two elements and says so of its length is believed",
-    ),
     known("* get*/get corrupt at=mid*", "WRONG BYTES*", "bytes that come are not compared with a checksum"),
     known("azure * corrupt_request at=mid*", "FALSE SUCCESS*", "bytes that go are sent without a checksum"),
     known(

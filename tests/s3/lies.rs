@@ -130,8 +130,11 @@ fn complete_with(answer: fn() -> Vec<u8>) -> s3dlio::Error {
 
 #[test]
 fn w3_a_completion_that_answers_200_with_an_error_failed() {
+    let error = complete_with(|| failure(200, "AccessDenied"));
+    assert_eq!(error.code(), Code::PermissionDenied, "{error}");
+    // The server failed, as with a 500: nobody knows when, and there is no object that tells.
     let error = complete_with(|| failure(200, "InternalError"));
-    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    assert_eq!(error.code(), Code::UnknownOutcome, "{error}");
     let result = "<CompleteMultipartUploadResult><Key>k</Key></CompleteMultipartUploadResult>";
     let error =
         complete_with(|| http(200, &[], "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"));
@@ -144,12 +147,21 @@ fn w3_a_completion_that_answers_200_with_an_error_failed() {
 
 #[test]
 fn s2_a_copy_that_answers_200_with_an_error_failed() {
-    let fake = Fake::start(|_, request| match request.starts_with("HEAD") {
-        true => Reply::Keep(b"HTTP/1.1 200 X\r\nContent-Length: 4\r\nETag: \"e1\"\r\n\r\n".to_vec()),
-        false => Reply::Keep(failure(200, "InternalError")),
-    });
-    let error = run(store_at(&fake, &[("net.max_attempts", "1")]).copy("a", "b")).unwrap_err();
-    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    let copy_with = |code: &'static str| {
+        let fake = Fake::start(move |_, request| match request {
+            _ if request.starts_with("HEAD /bucket/root/a") => {
+                Reply::Keep(b"HTTP/1.1 200 X\r\nContent-Length: 4\r\nETag: \"e1\"\r\n\r\n".to_vec())
+            }
+            _ if request.starts_with("PUT") => Reply::Keep(failure(200, code)),
+            _ => Reply::Keep(http(404, &[], "")),
+        });
+        run(store_at(&fake, &[("net.max_attempts", "1")]).copy("a", "b")).unwrap_err()
+    };
+    let error = copy_with("AccessDenied");
+    assert_eq!(error.code(), Code::PermissionDenied, "{error}");
+    // The server failed, as with a 500, and there is no copy that tells when.
+    let error = copy_with("InternalError");
+    assert_eq!((error.code(), error.retryable()), (Code::UnknownOutcome, true), "{error}");
 }
 
 #[test]

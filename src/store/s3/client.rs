@@ -2,6 +2,7 @@
 
 use super::keys::{Given, Keys};
 use super::plane::Plane;
+use super::throttle::Throttled;
 use super::tls;
 use super::watch::WatchedClient;
 use crate::base::key::KeyRules;
@@ -327,6 +328,7 @@ impl Shared {
             .region(region)
             .http_client(WatchedClient::new(http.clone(), settings.progress_timeout))
             .retry_config(retry)
+            .retry_classifier(Throttled)
             .retry_partition(RetryPartition::custom("s3dlio").token_bucket(retries).build())
             .timeout_config(self.timeouts())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

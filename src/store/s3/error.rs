@@ -2,6 +2,7 @@
 
 use super::client::Settings;
 use super::watch::{Endless, Stalled};
+use super::whole::CutShort;
 use crate::error::{Code, Error};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -75,6 +76,9 @@ pub(super) fn from_transport(settings: &Settings, failure: &(dyn StdError + 'sta
                 .with_hint("name the service's certificate authority with net.ca_bundle"),
             Some(Code::Timeout) => Error::new(Code::Timeout, format!("{target} does not answer in time"))
                 .with_hint("see net.connect_timeout_ms and net.progress_timeout_ms"),
+            Some(Code::Protocol) => {
+                Error::new(Code::Protocol, format!("the answer of {target} cannot be understood"))
+            }
             Some(code) => Error::new(code, format!("no connection to {target}"))
                 .with_hint("is the service running there? check s3.endpoint"),
             None => Error::new(Code::Connection, format!("the request to {target} failed")),
@@ -114,7 +118,7 @@ pub(super) fn transport_code(failure: &(dyn StdError + 'static)) -> Option<Code>
         if link.is::<Stalled>() {
             return Some(Code::Timeout);
         }
-        if link.is::<Endless>() {
+        if link.is::<Endless>() || link.is::<CutShort>() || is_no_http(&link.to_string()) {
             return Some(Code::Protocol);
         }
         if let Some(connector) = link.downcast_ref::<ConnectorError>()
@@ -144,6 +148,11 @@ pub(super) fn transport_code(failure: &(dyn StdError + 'static)) -> Option<Code>
         code = Some(Code::Connection);
     }
     code
+}
+
+/// hyper's words for heads that it cannot read.
+fn is_no_http(text: &str) -> bool {
+    text.starts_with("invalid HTTP") || text == "message head is too large"
 }
 
 /// The links of a failure. `io::Error` leaves its payload out of `source()`, so that is added.

@@ -13,12 +13,15 @@ mod error;
 pub(crate) mod fuzzing;
 mod keys;
 mod list;
+mod lost;
 mod plane;
 mod read;
 mod sdk;
+mod throttle;
 mod tls;
 mod upload;
 mod watch;
+mod whole;
 mod wire;
 mod write;
 

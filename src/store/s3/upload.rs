@@ -1,6 +1,7 @@
 //! An object in parts: CreateMultipartUpload, UploadPart, CompleteMultipartUpload, Abort.
 
 use super::client::Checksum;
+use super::lost::{self, Creation, Lost, OwnId};
 use super::wire::{PutPart, Wire};
 use super::{
     Bytes, Code, Error, MAX_PARTS, Part, PutOptions, PutResult, Result, S3Store, Upload, UploadTotal,
@@ -9,6 +10,7 @@ use super::{async_trait, watch, write};
 use crate::base::checksum::{Crc32c, crc32c_base64};
 use crate::base::sync::lock;
 use crate::net::retry::classify::RequestKind;
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +20,9 @@ pub(super) struct S3Upload {
     store: S3Store,
     key: String,
     full: String,
-    id: String,
+    id: OwnId,
+    /// Creates before this one's whose answer was lost, until they are looked for.
+    lost: Mutex<Option<Lost>>,
     options: PutOptions,
     /// The mark of a conditional write.
     nonce: Option<String>,
@@ -48,13 +52,30 @@ pub(super) async fn create(store: &S3Store, key: &str, options: &PutOptions) -> 
         // One checksum over the whole object, so that a later HEAD gives it.
         create = create.checksum_algorithm(ChecksumAlgorithm::Crc32C).checksum_type(ChecksumType::FullObject);
     }
-    let output = create.send().await.map_err(|e| store.failed(e))?;
-    let id = output.upload_id.filter(|id| !id.is_empty());
+    let creation = Creation::begin(store, key)?;
+    let created = async {
+        watch::committing();
+        create.send().await
+    };
+    let (outcome, seen) = watch::counting(created).await;
+    watch::add_attempts(seen.attempts);
+    let output = match outcome {
+        Ok(output) => output,
+        Err(failure) => {
+            creation.failed(seen.outcome_open);
+            return Err(store.failed(failure));
+        }
+    };
+    let Some(id) = output.upload_id.filter(|id| !id.is_empty()) else {
+        return Err(Error::new(Code::Protocol, "the server gave no upload id"));
+    };
+    let (id, lost) = creation.created(id, seen.outcome_open)?;
     Ok(S3Upload {
         store: store.clone(),
         key: key.to_owned(),
         full,
-        id: id.ok_or_else(|| Error::new(Code::Protocol, "the server gave no upload id"))?,
+        id,
+        lost: Mutex::new(lost),
         options: options.clone(),
         nonce,
         parts: Mutex::default(),
@@ -73,7 +94,8 @@ impl S3Upload {
                 format!("part {number} is past the last one; an object has at most {MAX_PARTS} parts"),
             ));
         }
-        let part = PutPart { full: &self.full, upload: &self.id, number: number + 1, data: &data, crc };
+        let part =
+            PutPart { full: &self.full, upload: self.id.as_str(), number: number + 1, data: &data, crc };
         let mut wire = Wire::new(&self.store, RequestKind::Write).await?;
         let stored = wire.put_part(&self.store, &part).await?;
         write::check_returned(crc, stored.crc32c.as_deref())?;
@@ -126,7 +148,7 @@ impl S3Upload {
             .complete_multipart_upload()
             .bucket(self.store.bucket())
             .key(&self.full)
-            .upload_id(&self.id)
+            .upload_id(self.id.as_str())
             .multipart_upload(list)
             .mpu_object_size(total.crc32c.covered() as i64)
             .set_if_none_match(if_none_match)
@@ -140,42 +162,42 @@ impl S3Upload {
             Ok(output) => {
                 // A 200 may carry an error or nothing: only an ETag says that the object is there.
                 if output.e_tag.as_deref().unwrap_or_default().is_empty() {
-                    return Err(Error::new(
-                        Code::UnknownOutcome,
-                        "the server answered the completion with success but named no ETag",
-                    ));
+                    let error = Error::new(Code::Protocol, "the answer to the completion names no ETag");
+                    return self.publish_failed(total, error.with_http_status(200), false).await;
                 }
                 if output.checksum_type() == Some(&ChecksumType::FullObject) {
                     write::check_returned(total.crc32c, output.checksum_crc32_c())?;
                 }
                 Ok(PutResult { etag: output.e_tag, version: output.version_id })
             }
-            Err(failure) => self.publish_failed(total, self.store.failed(failure)).await,
+            Err(failure) => {
+                let gone = failure.code() == Some("NoSuchUpload");
+                self.publish_failed(total, self.store.failed(failure), gone).await
+            }
         }
     }
 
-    /// The upload is gone or the answer was lost: the object itself tells whether it is published.
-    async fn publish_failed(&self, total: UploadTotal, error: Error) -> Result<PutResult> {
-        // With If-Match a 404 may also say that there is no object, but then nothing was published either.
-        let error = match error.code() {
-            Code::NotFound if !write::lost(&error) => {
-                return Err(error.with_cause("the upload was aborted or completed before"));
-            }
-            _ => error,
-        };
+    /// The upload is `gone` or the answer was lost: the object itself tells whether it is published.
+    async fn publish_failed(&self, total: UploadTotal, error: Error, gone: bool) -> Result<PutResult> {
+        if gone && !write::lost(&error) {
+            return Err(error.with_cause("the upload was aborted or completed before"));
+        }
         let nonce = self.nonce.as_deref();
         write::put_failed(&self.store, &self.full, nonce, &self.options, total.crc32c, error).await
     }
 
     async fn remove(&self) -> Result<()> {
-        let abort = self.store.client().await?.abort_multipart_upload();
-        let abort = abort.bucket(self.store.bucket()).key(&self.full).upload_id(&self.id);
-        let result = abort.send().await.map_err(|e| self.store.failed(e));
-        match result {
-            // Gone already: the state asked for is there.
-            Err(error) if error.code() == Code::NotFound => Ok(()),
-            other => other.map(drop),
-        }
+        lost::abort(&self.store, &self.key, self.id.as_str()).await
+    }
+
+    /// Where an answer to the upload's creation was lost: removes what that may have left. To be done
+    /// while the service still lists this upload, which tells its clock.
+    async fn remove_lost(&self) -> Result<()> {
+        let Some(lost) = *lock(&self.lost) else { return Ok(()) };
+        let remove = lost::remove(&self.store, &self.key, lost, Some(&self.id));
+        self.store.run("abort", &self.store.uri(&self.key), remove).await?;
+        *lock(&self.lost) = None;
+        Ok(())
     }
 }
 
@@ -187,11 +209,18 @@ impl Upload for S3Upload {
     }
 
     async fn complete(&self, parts: u32, total: UploadTotal) -> Result<PutResult> {
-        self.store.run("put", &self.store.uri(&self.key), self.publish(parts, total)).await
+        let uri = self.store.uri(&self.key);
+        if let Err(error) = self.remove_lost().await {
+            // The object is no worse for it.
+            tracing::warn!(%uri, %error, "whether an upload without a known id is left could not be found out");
+        }
+        self.store.run("put", &uri, self.publish(parts, total)).await
     }
 
     async fn abort(&self) -> Result<()> {
-        self.store.run("abort", &self.store.uri(&self.key), self.remove()).await
+        let lost = self.remove_lost().await;
+        self.store.run("abort", &self.store.uri(&self.key), self.remove()).await?;
+        lost
     }
 }
 

@@ -4,6 +4,7 @@
 //! whether it may have taken effect although no answer says so. The data plane, which watches its
 //! connections itself, reports to the same [`Operation`].
 
+use super::whole::XmlEnds;
 use crate::base::sync::lock;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
@@ -16,6 +17,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::retry::ErrorKind;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::cell::{Cell, RefCell};
@@ -163,6 +165,17 @@ fn never_connected(error: &ConnectorError) -> bool {
     chain.into_iter().any(|link| link.to_string() == "client error (Connect)")
 }
 
+/// Bytes that are no HTTP are as good as none: a gateway's page, a confused connection. The SDK would
+/// not try again after them.
+fn or_transient(error: ConnectorError) -> ConnectorError {
+    let chain = std::iter::successors(Some(&error as &(dyn std::error::Error + 'static)), |e| e.source());
+    let confused = chain.into_iter().any(|link| link.to_string() == "client error (SendRequest)");
+    match error.is_other() && error.as_other().is_none() && confused {
+        true => ConnectorError::other(error.into(), Some(ErrorKind::TransientError)),
+        false => error,
+    }
+}
+
 /// The failure of an attempt on which nothing moved.
 #[derive(Debug, thiserror::Error)]
 #[error("no byte moved for {} ms", .0.as_millis())]
@@ -228,6 +241,10 @@ impl HttpConnector for WatchedConnector {
         let clock = Clock::start();
         let method = request.method().to_owned();
         let changes = matches!(&*method, "PUT" | "POST");
+        // Objects are always asked for by range; all that comes else is XML.
+        let control = method != "HEAD" && request.headers().get("range").is_none();
+        // These tell their outcome in the body, so an empty one says nothing.
+        let in_body = method == "POST" || request.headers().get("x-amz-copy-source").is_some();
         let commit = (changes && is_committing()).then(Arc::<Commit>::default);
         let body = request.take_body();
         // An empty body stays as it is: a wrapped one would be announced.
@@ -267,8 +284,12 @@ impl HttpConnector for WatchedConnector {
                 tokio::select! {
                     biased;
                     response = &mut answer => {
+                        let response = response.map_err(or_transient);
+                        let mut unread = None;
                         if let Some(commit) = &commit {
                             match &response {
+                                // It is said in the body, which has to arrive.
+                                Ok(response) if response.status().is_success() => unread = Some(commit.clone()),
                                 Ok(response) if is_definite(response.status().as_u16(), request_id(response)) => {
                                     commit.answered.store(true, Ordering::Release);
                                 }
@@ -278,19 +299,20 @@ impl HttpConnector for WatchedConnector {
                                 _ => {}
                             }
                         }
+                        let mut xml = false;
                         if let Ok(response) = &response {
+                            xml = control && response.status().is_success();
                             let partial = response.status().as_u16() == 206;
                             let _ = OPERATION.try_with(|operation| operation.partial.set(partial)); // none outside of `counting`
                             if is_endless(&method, response) {
                                 return Err(ConnectorError::other(Endless.into(), None));
                             }
                         }
-                        let watch = move |body| SdkBody::from_body_1_x(ReceivedBody {
-                            inner: Box::pin(body),
-                            limit,
-                            alarm: Box::pin(tokio::time::sleep(limit)),
-                        });
-                        return response.map(|response| response.map(watch));
+                        let watch = |body| {
+                            let unread = unread.clone().map(|commit| Unread { commit, in_body });
+                            ReceivedBody::new(body, limit, unread, xml)
+                        };
+                        return response.map(|response| response.map(|body| SdkBody::from_body_1_x(watch(body))));
                     }
                     () = tokio::time::sleep_until(until) => {
                         if clock.last() + limit <= Instant::now() {
@@ -382,11 +404,40 @@ impl Body for SentBody {
     }
 }
 
-/// A response body that fails when nothing comes for the limit.
+/// A response body that fails when nothing comes for the limit, and where it is XML that was cut.
 struct ReceivedBody {
     inner: Pin<Box<SdkBody>>,
     limit: Duration,
     alarm: Pin<Box<Sleep>>,
+    unread: Option<Unread>,
+    ends: Option<XmlEnds>,
+}
+
+/// What a body, once it has come whole, is the answer to.
+struct Unread {
+    commit: Arc<Commit>,
+    /// Only an XML document answers it.
+    in_body: bool,
+}
+
+impl ReceivedBody {
+    fn new(body: SdkBody, limit: Duration, unread: Option<Unread>, xml: bool) -> Self {
+        let ends = xml.then(XmlEnds::default);
+        let alarm = Box::pin(tokio::time::sleep(limit));
+        let mut received = ReceivedBody { inner: Box::pin(body), limit, alarm, unread, ends };
+        if received.inner.is_end_stream() {
+            received.is_read(); // nobody may ask for what is empty
+        }
+        received
+    }
+
+    fn is_read(&mut self) {
+        let Some(Unread { commit, in_body }) = self.unread.take() else { return };
+        let says = self.ends.as_ref().is_some_and(|ends| ends.has_root() && !ends.leaves_open());
+        if says || !in_body {
+            commit.answered.store(true, Ordering::Release);
+        }
+    }
 }
 
 impl Body for ReceivedBody {
@@ -400,6 +451,18 @@ impl Body for ReceivedBody {
         let limit = self.limit;
         if let Poll::Ready(frame) = self.inner.as_mut().poll_frame(cx) {
             self.alarm.as_mut().reset(Instant::now() + limit);
+            if let (Some(Ok(frame)), Some(ends)) = (&frame, &mut self.ends)
+                && let Some(data) = frame.data_ref()
+            {
+                ends.see(data);
+            }
+            // Whoever reads may stop at the last byte: so the end is looked at there.
+            if frame.is_none() || self.inner.is_end_stream() && matches!(frame, Some(Ok(_))) {
+                if let Some(Err(cut)) = self.ends.as_ref().map(XmlEnds::check) {
+                    return Poll::Ready(Some(Err(cut.into())));
+                }
+                self.is_read();
+            }
             return Poll::Ready(frame);
         }
         match self.alarm.as_mut().poll(cx) {
