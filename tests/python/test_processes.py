@@ -6,13 +6,14 @@ import os
 import pickle
 import signal
 import socket
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import s3dlio
-from conftest import in_child
+from conftest import fresh_store, in_child
 
 DATA = os.urandom(300_000)
 
@@ -142,6 +143,122 @@ def test_fork_while_other_threads_work(folder):
             stop.set()
         for worker in workers:
             worker.result(60)
+
+
+@contextlib.contextmanager
+def traffic(store, threads=3):
+    """Puts, gets, streams and lists on threads; what goes wrong there comes out at the end."""
+    stop, rounds = threading.Event(), [0] * threads
+
+    def busy(n):
+        while not stop.is_set():
+            store.put(f"busy/{n}", DATA)
+            assert store.get(f"busy/{n}") == DATA
+            with store.writer(f"streamed/{n}") as writer:
+                writer.write(DATA)
+            with store.reader(f"streamed/{n}") as reader:
+                assert reader.read() == DATA
+            rounds[n] += 1
+
+    with ThreadPoolExecutor(threads) as pool:
+        workers = [pool.submit(busy, n) for n in range(threads)]
+        try:
+            yield
+        finally:
+            stop.set()
+        for worker in workers:
+            worker.result(60)
+        assert all(rounds)
+
+
+def get_in_child(store):
+    signal.alarm(60)  # a child that hangs dies
+    assert store.get("k") == DATA
+    store.put(f"child/{os.getpid()}", DATA)
+
+
+@pytest.mark.parametrize("backend", ["seaweed", "azurite"])
+def test_multiprocessing_forks_under_traffic(backend, tmp_path):
+    """10 times a child that works and one that leaves at once."""
+    store = fresh_store(backend, tmp_path)
+    store.put("k", DATA)
+    context = multiprocessing.get_context("fork")
+    with traffic(store):
+        for _ in range(10):
+            children = [context.Process(target=get_in_child, args=(store,)), context.Process(target=int)]
+            for child in children:
+                child.start()
+            for child in children:
+                child.join(90)
+                assert child.exitcode == 0
+    assert len(list(store.list("child/"))) == 10
+    store.delete_prefix("")
+    store.delete_container()
+
+
+@contextlib.contextmanager
+def interrupts():
+    """SIGINT for this thread at 1 kHz. Gives a function that runs another one, and says whether it came to its
+    end: else a KeyboardInterrupt came somewhere inside, at most one."""
+    main, stop, armed = threading.get_ident(), threading.Event(), [False]
+
+    def handler(number, frame):
+        if armed[0]:
+            armed[0] = False
+            raise KeyboardInterrupt
+
+    def send():
+        while not stop.wait(0.001):
+            signal.pthread_kill(main, signal.SIGINT)
+
+    def run(work):
+        try:
+            armed[0] = True
+            work()
+            armed[0] = False
+            return True
+        except KeyboardInterrupt:
+            return False
+
+    before = signal.signal(signal.SIGINT, handler)
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    try:
+        yield run
+    finally:
+        stop.set()
+        sender.join()
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.filterwarnings("ignore:writer of")  # a writer that was interrupted before its `with`
+@pytest.mark.parametrize("backend", ["file", "seaweed", "azurite"])
+def test_a_storm_of_interrupts_under_traffic(backend, tmp_path, monkeypatch):
+    """Wherever they come: what is returned is right, nothing hangs, and no handle is lost (no_leaks)."""
+    lost = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda u: lost.append(f"{u.object!r}: {u.exc_value!r}"))
+    store = fresh_store(backend, tmp_path)
+    store.put("k", DATA)
+
+    def work():
+        assert store.get("k") == DATA
+        with store.reader("k") as reader:
+            assert reader.read() == DATA
+        with store.writer("w") as writer:
+            writer.write(DATA)
+        assert [entry.key for entry in store.list("k")] == ["k"]
+        assert store.stat("k").size == len(DATA)
+
+    for _ in range(10):
+        with traffic(store, threads=2), interrupts() as run:
+            cut = 0
+            while cut < 20:
+                cut += not run(work)
+    work()
+    store.delete_prefix("")
+    store.delete_container()
+    # Python itself calls `close` of streams that are collected.
+    assert [what for what in lost if "Writer.__del__" not in what and "Reader" not in what] == []
 
 
 # ---- other processes

@@ -6,6 +6,7 @@ from ctypes import POINTER, c_char_p, c_int, c_ssize_t, c_void_p, py_object
 from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple, Type
 
 from . import _ffi
+from ._finalizer import finalizer
 from .errors import InvalidArgumentError, InvalidKeyError, InvalidUriError, S3dlioError
 
 
@@ -79,6 +80,13 @@ _acquire.argtypes, _acquire.restype = (py_object, POINTER(_PyBuffer), c_int), c_
 _release = ctypes.pythonapi.PyBuffer_Release
 _release.argtypes, _release.restype = (POINTER(_PyBuffer),), None
 
+
+class _View(_PyBuffer):
+    """Released with its last reference; one that was never acquired, or is released, is nothing to release."""
+
+    __del__ = finalizer(_release)
+
+
 _SIMPLE, _WRITABLE = 0, 1
 
 
@@ -93,7 +101,7 @@ class Borrowed:
     __slots__ = ("_view", "address", "length")
 
     def __init__(self, data: Any, *, writable: bool = False):
-        view = _PyBuffer()
+        view = _View()
         _acquire(data, view, _WRITABLE if writable else _SIMPLE)
         self._view: Any = view
         self.address: Optional[int] = view.buf
@@ -105,9 +113,6 @@ class Borrowed:
         self._view = None
         if view is not None:
             _release(view)
-
-    def __del__(self) -> None:
-        self.release()
 
 
 class Ranges:

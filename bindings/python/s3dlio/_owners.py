@@ -10,16 +10,14 @@ from ctypes import POINTER
 from typing import Any
 
 from . import _ffi
+from ._finalizer import finalizer
 from ._library import lib
 
 
 def _owner(struct: Any, release: Any) -> Any:
     class Owner(POINTER(struct)):  # type: ignore[misc]
         _type_ = struct
-        _release = release
-
-        def __del__(self) -> None:
-            self._release(self)
+        __del__ = finalizer(release)
 
     Owner.__name__ = Owner.__qualname__ = struct.__name__ + "_owner"
     return Owner
