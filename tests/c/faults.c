@@ -1,10 +1,6 @@
 /* The cells of tests/faults/cells.tsv: what faultd does wrong ends in exact bytes or in the true error.
  * S3DLIO_TEST_FAULTD is the program, S3DLIO_TEST_CELLS the table. */
-#include "test.h"
-
-#include <spawn.h>
-
-extern char **environ;
+#include "faultd.h"
 
 enum { SMALL = 20000, LARGE = 2400000, PART = 5 << 20, NEW = PART + 70000, CELLS = 46 };
 
@@ -22,59 +18,22 @@ static int is_pattern(const void *bytes, size_t length, size_t first, size_t see
     return 1;
 }
 
-typedef struct {
-    pid_t pid;
-    int in;
-    FILE *out;
-} process;
-
-/* Starts faultd with the rule; `ready` is its line with the endpoints. */
-static process start(const char *script, char *ready, size_t room) {
-    const char *const arguments[] = {getenv("S3DLIO_TEST_FAULTD"), "--verify-signatures", "--script", script, NULL};
-    process p = {-1, -1, NULL};
-    int in[2], out[2];
-    posix_spawn_file_actions_t actions;
-    CHECK(pipe(in) == 0 && pipe(out) == 0);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    for (int end = 0; end < 2; end++) {
-        posix_spawn_file_actions_addclose(&actions, in[end]);
-        posix_spawn_file_actions_addclose(&actions, out[end]);
-    }
-    CHECK(posix_spawn(&p.pid, arguments[0], &actions, NULL, (char *const *)arguments, environ) == 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(in[0]);
-    close(out[1]);
-    p.in = in[1];
-    p.out = fdopen(out[0], "r");
-    CHECK(fgets(ready, (int)room, p.out) != NULL);
-    return p;
-}
-
-/* Ends it; its last line says what it met and what is left. */
-static void stop(process *p, const char *cell) {
+/* Ends faultd: it has met the fault, and no upload is left. */
+static void stop(faultd *server, const char *cell) {
     char said[100] = "";
-    int faults = 0, uploads = -1, status = -1;
-    close(p->in);
-    CHECK(fgets(said, sizeof said, p->out) != NULL);
+    int faults = 0, uploads = -1;
+    faultd_stop(server, said, sizeof said);
     check_(sscanf(said, "FAULTS=%d UPLOADS=%d", &faults, &uploads) == 2 && faults > 0 && uploads == 0, __FILE__,
            __LINE__, cell, said);
-    fclose(p->out);
-    CHECK(waitpid(p->pid, &status, 0) == p->pid && status == 0);
 }
 
-static s3dlio_store *open_cell(const char *service, const char *ready) {
-    char endpoint[100] = "";
+static s3dlio_store *open_cell(const char *service, const faultd *server) {
     int s3 = strcmp(service, "s3") == 0;
-    const char *name = s3 ? "FAULTD_S3=" : "FAULTD_AZURE=";
-    const char *at = strstr(ready, name);
-    CHECK(at != NULL && sscanf(at + strlen(name), "%99s", endpoint) == 1);
     const char *const limits[] = {
         "net.max_attempts", "3", "net.connect_timeout_ms", "2000", "net.progress_timeout_ms", "1000",
         "net.operation_timeout_ms", "8000", "transfer.part_size", "5MiB", "transfer.range_size", "100000",
         "transfer.range_threshold", "1MiB", NULL};
-    backend b = s3 ? seaweed(endpoint, "x") : azurite(endpoint, "x");
+    backend b = s3 ? seaweed(server->s3, "x") : azurite(server->azure, "x");
     snprintf(b.root, sizeof b.root, s3 ? "s3://box/root" : "az://devstoreaccount1/box/root");
     s3dlio_error *err = NULL;
     for (int i = 0; limits[i] != NULL; i += 2) OK(s3dlio_options_set(b.options, limits[i], limits[i + 1], &err));
@@ -186,13 +145,13 @@ static int32_t operate(s3dlio_store *store, const char *operation, int *exact, s
 
 static void run(const char *service, const char *operation, const char *outcome, const char *rule,
                 const char *script) {
-    char ready[300] = "", cell[300];
+    char cell[300];
     snprintf(cell, sizeof cell, "%s %s %s", service, operation, rule);
     repeating = 1; /* a cell counts once */
     FILE *file = fopen(script, "w");
     CHECK(file != NULL && fprintf(file, "service=%s %s\n", service, rule) > 0 && fclose(file) == 0);
-    process faultd = start(script, ready, sizeof ready);
-    s3dlio_store *store = open_cell(service, ready);
+    faultd started = faultd_start(script);
+    s3dlio_store *store = open_cell(service, &started);
     s3dlio_error *err = NULL;
     int exact = 0;
     int32_t status = operate(store, operation, &exact, &err);
@@ -207,7 +166,7 @@ static void run(const char *service, const char *operation, const char *outcome,
         check_(true_error, __FILE__, __LINE__, cell, message);
     }
     s3dlio_store_free(store);
-    stop(&faultd, cell);
+    stop(&started, cell);
     repeating = 0;
     char detail[500];
     snprintf(detail, sizeof detail, "is %s, should be %s: %.400s", is, outcome, message ? message : "");

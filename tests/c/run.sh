@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 mode=${1:-plain}
 shift || true
-programs=${*:-basic abuse panic bad_input stress queue faults fork exit}
+programs=${*:-basic abuse panic bad_input stress queue faults traffic fork exit}
 target=${CARGO_TARGET_DIR:-$root/target}
 lib=${S3DLIO_LIB_DIR:-$target/release}
 out=$(mktemp -d)
@@ -147,7 +147,7 @@ valgrind)
     leaks="--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite"
     all=$programs
     for programs in $all; do
-        case $programs in faults) continue ;; esac # its deadlines are too short for Valgrind
+        case $programs in faults | traffic) continue ;; esac # their deadlines are too short for Valgrind
         case $programs in fork | bad_input) run $memcheck --leak-check=no ;; *) run $memcheck $leaks ;; esac
     done
     ;;
@@ -159,7 +159,7 @@ asan)
     all=$programs
     for programs in $all; do
         # Programs with children that panic, or that exit in the middle of things, leave memory behind.
-        case $programs in panic | exit | bad_input | fork) leaks=0 ;; *) leaks=1 ;; esac
+        case $programs in panic | exit | bad_input | fork | traffic) leaks=0 ;; *) leaks=1 ;; esac
         ASAN_OPTIONS=detect_leaks=$leaks:abort_on_error=0 run timeout 900
     done
     ;;
