@@ -35,6 +35,30 @@ fn h1_attempts_end_and_the_error_says_all() {
     assert_eq!(fake.requests().len(), 3);
 }
 
+/// What the SDK would not try again by itself.
+#[test]
+fn h1_lists_are_asked_for_again_after_what_asks_for_it() {
+    const LIST: &str = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+    let firsts: [fn() -> Reply; 5] = [
+        || Reply::Keep(http(408, &[], "")),
+        || Reply::Keep(http(425, &[], "")),
+        || Reply::Keep(http(429, &["Retry-After: 1"], "")),
+        || Reply::Close(b"this is no HTTP at all\r\n\r\n".to_vec()),
+        || Reply::Keep(http(200, &[], "<ListBucketResult><IsTruncated>false</IsTruncated>")),
+    ];
+    for (case, first) in firsts.into_iter().enumerate() {
+        let fake = Fake::start(move |number, _| match number {
+            0 => first(),
+            _ => Reply::Keep(http(200, &[], LIST)),
+        });
+        let started = std::time::Instant::now();
+        let page = run(store_at(&fake, &[]).list_page(&ListRequest::default()));
+        assert!(page.is_ok_and(|page| page.entries.is_empty()), "case {case}");
+        assert_eq!(fake.requests().len(), 2, "case {case}");
+        assert!(case != 2 || started.elapsed() >= Duration::from_secs(1), "Retry-After was not honoured");
+    }
+}
+
 #[test]
 fn w3_a_conditional_conflict_is_tried_again() {
     let fake = Fake::start(|number, _| match number {

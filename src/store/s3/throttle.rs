@@ -1,4 +1,4 @@
-//! What the SDK's rules of retries leave out: 429, and how long the service wants to be left alone.
+//! What the SDK's rules of retries leave out: statuses that ask to come again, and when.
 
 use crate::base::date::Timestamp;
 use crate::net::retry::backoff::retry_after;
@@ -6,7 +6,7 @@ use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::retry::ErrorKind;
 
-/// Tries again after 429, and honours Retry-After.
+/// Tries again after 408, 425 and 429, and honours Retry-After.
 #[derive(Debug)]
 pub(super) struct Throttled;
 
@@ -15,7 +15,7 @@ impl ClassifyRetry for Throttled {
         let Some(response) = context.response() else { return RetryAction::NoActionIndicated };
         let kind = match response.status().as_u16() {
             429 => ErrorKind::ThrottlingError,
-            503 => ErrorKind::TransientError,
+            408 | 425 | 503 => ErrorKind::TransientError,
             _ => return RetryAction::NoActionIndicated,
         };
         match retry_after(|name| response.headers().get(name), Timestamp::now()) {
