@@ -33,6 +33,7 @@ class Suite:
     command: list
     quick: bool = True  # also part of `tests/run quick`
     quick_arguments: tuple = ()  # what the quick run adds
+    quick_command: list = ()  # what the quick run does instead
     environment: tuple = ()  # NAME=VALUE
     limit: int = 900  # seconds, after which it counts as hung
 
@@ -79,6 +80,9 @@ SUITES = [
     Suite("azure-store-sdk", "Rust", cargo("--test", "azure_store"), quick=False,
           environment=("S3DLIO_USE_OPTIMIZED_HTTP=0",)),
     Suite("faults", "Rust", cargo("--test", "faults", "--", "--nocapture"), quick=False),
+    Suite("scripts", "Rust", cargo("--test", "scripts", "ten_thousand", "--", "--nocapture"),
+          quick_command=cargo("--test", "scripts", "a_few", "--", "--nocapture")),
+    Suite("storms", "Rust", cargo("--test", "storms", "--", "--nocapture"), quick=False),
     Suite("rust-doc", "Rust", cargo("--doc"), quick=False),
     Suite("c", "C", ["tests/c/run.sh", "plain"]),
     Suite("c-valgrind", "C", ["tests/c/run.sh", "valgrind"], quick=False, limit=2400),
@@ -135,7 +139,8 @@ def run(suite):
 def choose(names):
     if "quick" in names:
         quick = [suite for suite in SUITES if suite.quick]
-        return [replace(suite, command=[*suite.command, *suite.quick_arguments]) for suite in quick]
+        command = lambda suite: [*(suite.quick_command or suite.command), *suite.quick_arguments]
+        return [replace(suite, command=command(suite)) for suite in quick]
     unknown = set(names) - {suite.name for suite in SUITES}
     if unknown:
         sys.exit(f"unknown suite {', '.join(sorted(unknown))}; tests/run --list shows them")

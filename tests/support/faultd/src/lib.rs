@@ -214,6 +214,11 @@ impl Faultd {
         self.site.ledger()
     }
 
+    /// Looks at the requests so far without a copy of them.
+    pub fn requests<T>(&self, look: impl FnOnce(&[Entry]) -> T) -> T {
+        self.site.requests(look)
+    }
+
     /// Waits until the ledger is as wanted; false where that takes longer than `limit`.
     pub fn wait_until(&self, limit: Duration, wanted: impl Fn(&Ledger) -> bool) -> bool {
         self.site.wait_until(limit, wanted)

@@ -134,6 +134,10 @@ impl Site {
         self.with_stores(lock(&self.log).clone())
     }
 
+    pub fn requests<T>(&self, look: impl FnOnce(&[Entry]) -> T) -> T {
+        look(&lock(&self.log).entries)
+    }
+
     fn with_stores(&self, mut ledger: Ledger) -> Ledger {
         let [s3, azure] = Service::ALL.map(|service| self.objects(service));
         let (s3, azure) = (lock(s3), lock(azure));
