@@ -1,5 +1,5 @@
 /* The cells of tests/faults/cells.tsv: what faultd does wrong ends in exact bytes or in the true error.
- * S3DLIO_TEST_FAULTD is the program, S3DLIO_TEST_CELLS the table. */
+ * S3DLIO_TEST_FAULTD is the program, S3DLIO_TEST_CELLS the table. At the end: what a thread of the library's refuses. */
 #include "faultd.h"
 
 enum { SMALL = 20000, LARGE = 2400000, PART = 5 << 20, NEW = PART + 70000, CELLS = 46 };
@@ -174,6 +174,58 @@ static void run(const char *service, const char *operation, const char *outcome,
     s3dlio_error_free(err);
 }
 
+/* Tries of the log callback on the library's own threads, and what they gave. */
+typedef struct {
+    s3dlio_store *store;
+    s3dlio_queue *idle;
+    pthread_t program;
+    atomic_int calls;
+    int32_t next_waits, next_looks, get;
+} on_our_thread;
+
+static void block_in_log(int32_t level, const char *target, const char *message, void *user) {
+    on_our_thread *o = user;
+    s3dlio_event event;
+    s3dlio_buffer *data = NULL;
+    (void)level, (void)target, (void)message;
+    if (pthread_equal(pthread_self(), o->program)) return;
+    o->next_waits = s3dlio_queue_next(o->idle, 60000, &event, sizeof event, NULL);
+    o->next_looks = s3dlio_queue_next(o->idle, 0, &event, sizeof event, NULL);
+    o->get = s3dlio_store_get(o->store, "small", &data, NULL);
+    s3dlio_buffer_free(data);
+    atomic_fetch_add(&o->calls, 1);
+}
+
+/* A thread of the library's must not wait for what only it can do: calls that would are refused there. A kept
+ * connection that was dead is logged by the thread that runs the submitted get. */
+static void refused_on_our_threads(const char *script) {
+    FILE *file = fopen(script, "w");
+    CHECK(file != NULL && fputs("op=get nth=1 fault=stale\n", file) >= 0 && fclose(file) == 0);
+    faultd started = faultd_start(script);
+    s3dlio_error *err = NULL;
+    s3dlio_queue *queue = NULL;
+    s3dlio_event event;
+    on_our_thread o = {.store = open_cell("s3", &started), .program = pthread_self()};
+    OK(s3dlio_queue_new(&queue, &err));
+    OK(s3dlio_queue_new(&o.idle, &err));
+    OK(s3dlio_log_set_callback(block_in_log, &o, "trace", &err));
+    for (int i = 0; i < 2; i++) {
+        OK(s3dlio_store_get_submit(o.store, "small", queue, 1, NULL, &err));
+        if (!OK(s3dlio_queue_next(queue, 60000, &event, sizeof event, &err))) return;
+        CHECK(event.status == S3DLIO_OK && event.bytes == SMALL);
+        s3dlio_buffer_free(event.data);
+    }
+    OK(s3dlio_log_set_callback(NULL, NULL, NULL, &err));
+    CHECK(atomic_load(&o.calls) > 0);
+    CHECK(o.next_waits == S3DLIO_ERR_WOULD_DEADLOCK);
+    CHECK(o.next_looks == S3DLIO_TIMEOUT);
+    CHECK(o.get == S3DLIO_ERR_WOULD_DEADLOCK);
+    s3dlio_queue_free(queue);
+    s3dlio_queue_free(o.idle);
+    s3dlio_store_free(o.store);
+    stop(&started, "refused_on_our_threads");
+}
+
 int main(void) {
     char folder[64], script[100], line[300];
     watchdog();
@@ -193,6 +245,7 @@ int main(void) {
     }
     CHECK(table != NULL && fclose(table) == 0);
     CHECK(cells == CELLS);
+    refused_on_our_threads(script);
     remove_folder(folder);
     return summary("faults");
 }
