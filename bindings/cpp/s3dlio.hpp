@@ -176,6 +176,7 @@ struct deleter {
     void operator()(s3dlio_reader* handle) const noexcept { s3dlio_reader_free(handle); }
     void operator()(s3dlio_writer* handle) const noexcept { s3dlio_writer_free(handle); }
     void operator()(s3dlio_queue* handle) const noexcept { s3dlio_queue_free(handle); }
+    void operator()(s3dlio_op* handle) const noexcept { s3dlio_op_free(handle); }
 };
 
 template <class T>
@@ -608,6 +609,9 @@ class lister {
     iterator begin() { return iterator(handle_.get()); }
     iterator end() noexcept { return {}; }
 
+    /// The C handle, still owned here.
+    s3dlio_lister* get() const noexcept { return handle_.get(); }
+
   private:
     static std::optional<object_info> next(s3dlio_lister* source) {
         detail::outcome outcome;
@@ -935,6 +939,8 @@ enum class seek_from : std::int32_t { start = S3DLIO_SEEK_SET, current = S3DLIO_
 /// Threads: `size`, `info`, `read_at`, `readv_at` from any at once; the others one at a time.
 class reader {
   public:
+    /// Takes a C handle over.
+    explicit reader(s3dlio_reader* raw) noexcept : handle_(raw) {}
     reader(const store& store, std::string_view key) : reader(store, key, nullptr) {}
     /// With options of its own instead of the store's.
     reader(const store& store, std::string_view key, const options& options) : reader(store, key, options.get()) {}
@@ -1162,6 +1168,32 @@ class promised final : public pending {
 
 } // namespace detail
 
+/// A future of a submitted operation, which may also be stopped. May be kept as a plain `std::future`.
+/// Going away it neither waits nor cancels.
+template <class T>
+class operation : public std::future<T> {
+  public:
+    operation() noexcept = default;
+    operation(std::future<T>&& outcome, s3dlio_op* raw) noexcept : std::future<T>(std::move(outcome)), handle_(raw) {}
+
+    /// Asks it to end soon. The future becomes ready as ever: `S3DLIO_ERR_CANCELLED`, or the outcome where it
+    /// was faster. A cancelled put, remove or finish may have taken effect.
+    void cancel() {
+        detail::outcome outcome;
+        outcome.check(s3dlio_op_cancel(handle_.get(), outcome.slot()));
+    }
+    /// Bytes moved so far, and how many there will be at most (`UINT64_MAX`: not known before).
+    std::pair<std::uint64_t, std::uint64_t> progress() const {
+        detail::outcome outcome;
+        std::pair<std::uint64_t, std::uint64_t> bytes{};
+        outcome.check(s3dlio_op_progress(handle_.get(), &bytes.first, &bytes.second, outcome.slot()));
+        return bytes;
+    }
+
+  private:
+    detail::owned<s3dlio_op> handle_;
+};
+
 /// Operations whose outcomes come as futures. A thread of the queue's own takes the events, or, with
 /// `driven::by_poll`, the program does by calling `poll`, as when an event loop says that `fd` is readable.
 ///
@@ -1192,61 +1224,107 @@ class queue {
         }
     }
 
-    std::future<buffer> get(const store& store, std::string_view key) {
+    operation<buffer> get(const store& store, std::string_view key) {
         const std::string c_key = detail::key_text(key);
-        return submit<buffer>(take_buffer, [&](std::uint64_t token, s3dlio_error** err) {
-            return s3dlio_store_get_submit(store.get(), c_key.c_str(), handle_.get(), token, nullptr, err);
+        return submit<buffer>(take_buffer, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_store_get_submit(store.get(), c_key.c_str(), handle_.get(), token, op, err);
         });
     }
-    std::future<buffer> get_range(const store& store, std::string_view key, std::uint64_t offset, std::uint64_t length = to_end) {
+    operation<buffer> get_range(const store& store, std::string_view key, std::uint64_t offset, std::uint64_t length = to_end) {
         const std::string c_key = detail::key_text(key);
-        return submit<buffer>(take_buffer, [&](std::uint64_t token, s3dlio_error** err) {
-            return s3dlio_store_get_range_submit(store.get(), c_key.c_str(), offset, length, handle_.get(), token, nullptr, err);
+        return submit<buffer>(take_buffer, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_store_get_range_submit(store.get(), c_key.c_str(), offset, length, handle_.get(), token, op, err);
         });
     }
     /// The whole object into `dst`; gives its size.
-    std::future<std::size_t> get_into(const store& store, std::string_view key, mutable_byte_view dst) {
+    operation<std::size_t> get_into(const store& store, std::string_view key, mutable_byte_view dst) {
         const std::string c_key = detail::key_text(key);
-        return submit<std::size_t>(take_count, [&](std::uint64_t token, s3dlio_error** err) {
-            return s3dlio_store_get_into_submit(store.get(), c_key.c_str(), dst.data(), dst.size(), handle_.get(), token, nullptr, err);
+        return submit<std::size_t>(take_count, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_store_get_into_submit(store.get(), c_key.c_str(), dst.data(), dst.size(), handle_.get(), token, op, err);
         });
     }
     /// Fills `dst` from `offset`; fewer bytes only at the end.
-    std::future<std::size_t> get_range_into(const store& store, std::string_view key, std::uint64_t offset, mutable_byte_view dst) {
+    operation<std::size_t> get_range_into(const store& store, std::string_view key, std::uint64_t offset, mutable_byte_view dst) {
         const std::string c_key = detail::key_text(key);
-        return submit<std::size_t>(take_count, [&](std::uint64_t token, s3dlio_error** err) {
-            return s3dlio_store_get_range_into_submit(store.get(), c_key.c_str(), offset, dst.data(), dst.size(), handle_.get(), token, nullptr, err);
+        return submit<std::size_t>(take_count, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_store_get_range_into_submit(store.get(), c_key.c_str(), offset, dst.data(), dst.size(), handle_.get(), token, op, err);
         });
     }
-    std::future<write_stats> put(const store& store, std::string_view key, byte_view data, const put_options& options = {}) {
+    operation<write_stats> put(const store& store, std::string_view key, byte_view data, const put_options& options = {}) {
         const std::string c_key = detail::key_text(key);
         const detail::raw_put_options raw_options(options);
         return submit<write_stats>(
             [](s3dlio_event& event) { return detail::to_stats(*event.written); },
-            [&](std::uint64_t token, s3dlio_error** err) {
+            [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
                 return s3dlio_store_put_submit(store.get(), c_key.c_str(), data.data(), data.size(), raw_options.get(),
-                                               sizeof *raw_options.get(), handle_.get(), token, nullptr, err);
+                                               sizeof *raw_options.get(), handle_.get(), token, op, err);
             });
     }
-    std::future<object_info> stat(const store& store, std::string_view key) {
+    operation<object_info> stat(const store& store, std::string_view key) {
         const std::string c_key = detail::key_text(key);
         return submit<object_info>(
             [](s3dlio_event& event) { return detail::to_info(*event.infos[0]); },
-            [&](std::uint64_t token, s3dlio_error** err) {
-                return s3dlio_store_stat_submit(store.get(), c_key.c_str(), handle_.get(), token, nullptr, err);
+            [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+                return s3dlio_store_stat_submit(store.get(), c_key.c_str(), handle_.get(), token, op, err);
             });
     }
     /// A missing object is success.
-    std::future<void> remove(const store& store, std::string_view key) {
+    operation<void> remove(const store& store, std::string_view key) {
         const std::string c_key = detail::key_text(key);
-        return submit<void>([](s3dlio_event&) {}, [&](std::uint64_t token, s3dlio_error** err) {
-            return s3dlio_store_delete_submit(store.get(), c_key.c_str(), handle_.get(), token, nullptr, err);
+        return submit<void>([](s3dlio_event&) {}, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_store_delete_submit(store.get(), c_key.c_str(), handle_.get(), token, op, err);
         });
     }
     /// Fills `dst` from `offset`; many may be under way on one reader.
-    std::future<std::size_t> read_at(const reader& reader, std::uint64_t offset, mutable_byte_view dst) {
-        return submit<std::size_t>(take_count, [&](std::uint64_t token, s3dlio_error** err) {
-            return s3dlio_reader_read_at_submit(reader.get(), offset, dst.data(), dst.size(), handle_.get(), token, nullptr, err);
+    operation<std::size_t> read_at(const reader& reader, std::uint64_t offset, mutable_byte_view dst) {
+        return submit<std::size_t>(take_count, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_reader_read_at_submit(reader.get(), offset, dst.data(), dst.size(), handle_.get(), token, op, err);
+        });
+    }
+    /// The next bytes, at most `dst.size()`; 0 only at the end (or for an empty `dst`). One at a time on a reader,
+    /// which is to stay until the future is ready.
+    operation<std::size_t> read(reader& reader, mutable_byte_view dst) {
+        return submit<std::size_t>(take_count, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_reader_read_submit(reader.get(), dst.data(), dst.size(), handle_.get(), token, op, err);
+        });
+    }
+    /// Opens an object for reading.
+    operation<reader> open(const store& store, std::string_view key) { return open(store, key, nullptr); }
+    operation<reader> open(const store& store, std::string_view key, const options& options) {
+        return open(store, key, options.get());
+    }
+    /// The next entries of a listing, as many as come in one answer; none at its end. One at a time on a lister.
+    operation<std::vector<object_info>> list_page(lister& lister) {
+        return submit<std::vector<object_info>>(
+            [](s3dlio_event& event) {
+                std::vector<object_info> entries;
+                entries.reserve(event.info_count);
+                for (std::size_t i = 0; i < event.info_count; ++i) entries.push_back(detail::to_info(*event.infos[i]));
+                return entries;
+            },
+            [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+                return s3dlio_lister_page_submit(lister.get(), handle_.get(), token, op, err);
+            });
+    }
+    /// Appends; ready once the bytes are taken in. One call at a time on a writer; after a cancelled one it can only
+    /// be aborted.
+    operation<void> write(writer& writer, byte_view data) {
+        return submit<void>([](s3dlio_event&) {}, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_writer_write_submit(writer.get(), data.data(), data.size(), handle_.get(), token, op, err);
+        });
+    }
+    /// Publishes the object.
+    operation<write_stats> finish(writer& writer) {
+        return submit<write_stats>(
+            [](s3dlio_event& event) { return detail::to_stats(*event.written); },
+            [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+                return s3dlio_writer_finish_submit(writer.get(), handle_.get(), token, op, err);
+            });
+    }
+    /// Removes everything that was stored.
+    operation<void> abort(writer& writer) {
+        return submit<void>([](s3dlio_event&) {}, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_writer_abort_submit(writer.get(), handle_.get(), token, op, err);
         });
     }
 
@@ -1276,16 +1354,26 @@ class queue {
     static buffer take_buffer(s3dlio_event& event) { return buffer(std::exchange(event.data, nullptr)); }
     static std::size_t take_count(s3dlio_event& event) { return static_cast<std::size_t>(event.bytes); }
 
+    operation<reader> open(const store& store, std::string_view key, const s3dlio_options* options) {
+        const std::string c_key = detail::key_text(key);
+        return submit<reader>(
+            [](s3dlio_event& event) { return reader(std::exchange(event.reader, nullptr)); },
+            [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+                return s3dlio_reader_open_submit(store.get(), c_key.c_str(), options, handle_.get(), token, op, err);
+            });
+    }
+
     /// Starts what `start` submits; `make` turns its event into the result.
     template <class T, class Make, class Start>
-    std::future<T> submit(Make make, Start start) {
+    operation<T> submit(Make make, Start start) {
         auto waiting = std::make_unique<detail::promised<T, Make>>(std::move(make));
         std::future<T> future = waiting->future();
         detail::pending* base = waiting.get();
         detail::outcome outcome;
-        outcome.check(start(static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(base)), outcome.slot()));
+        s3dlio_op* op = nullptr;
+        outcome.check(start(static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(base)), &op, outcome.slot()));
         waiting.release(); // the event's now
-        return future;
+        return operation<T>(std::move(future), op);
     }
 
     /// Takes one event; gives the status of the wait.

@@ -3,6 +3,11 @@
 
 #include <poll.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <chrono>
 
 namespace {
@@ -49,6 +54,44 @@ void many(test::backend& on, s3dlio::queue::driven how) {
     auto read = queue.read_at(reader, 1, at);
     CHECK_EQ(result(read), at.size());
     CHECK_EQ(at, data[7].substr(1, 4));
+    s3dlio::lister lister = store.list("q/");
+    std::size_t listed = 0;
+    for (;;) {
+        auto page = queue.list_page(lister);
+        const auto entries = result(page);
+        if (entries.empty()) break;
+        listed += entries.size();
+        CHECK(entries[0].key.rfind("q/", 0) == 0);
+    }
+    CHECK_EQ(listed, static_cast<std::size_t>(count));
+
+    s3dlio::writer writer = store.writer("q/streamed");
+    const std::string half = test::noise(200000);
+    for (int i = 0; i < 2; ++i) {
+        auto written = queue.write(writer, half);
+        result(written);
+    }
+    auto finished = queue.finish(writer);
+    CHECK_EQ(result(finished).bytes, 2 * half.size());
+    auto opened = queue.open(store, "q/streamed");
+    s3dlio::reader streamed = result(opened);
+    std::string all, room(150000, ' ');
+    for (;;) {
+        auto some = queue.read(streamed, room);
+        const std::size_t n = result(some);
+        if (n == 0) break;
+        all.append(room, 0, n);
+    }
+    CHECK_EQ(all == half + half, true);
+    s3dlio::writer unwanted = store.writer("q/aborted");
+    auto written = queue.write(unwanted, half);
+    result(written);
+    auto aborted = queue.abort(unwanted);
+    result(aborted);
+    CHECK(!store.exists("q/aborted"));
+    auto absent = queue.open(store, "q/aborted");
+    CHECK_THROWS(S3DLIO_ERR_NOT_FOUND, ({"q/aborted"}), result(absent));
+
     auto removed = queue.remove(store, "q/7");
     result(removed);
     auto missing = queue.get(store, "q/7");
@@ -80,4 +123,37 @@ TEST(queue_that_goes_makes_every_future_ready) {
         }
     }
     CHECK_THROWS(S3DLIO_ERR_INVALID_KEY, ({"NUL"}), s3dlio::queue().get(store, std::string_view("a\0b", 3)));
+}
+
+/// Accepts nothing: who asks it waits.
+struct silent_server {
+    int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+    std::string endpoint;
+    silent_server() {
+        sockaddr_in address{};
+        socklen_t size = sizeof address;
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        CHECK(::bind(socket, reinterpret_cast<sockaddr*>(&address), size) == 0 && ::listen(socket, 8) == 0);
+        CHECK(::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+        endpoint = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+    }
+    ~silent_server() { ::close(socket); }
+};
+
+TEST(queue_operations_are_cancelled_and_tell_their_progress) {
+    const silent_server server;
+    const s3dlio::store store("s3://silent", s3dlio::options({{"s3.endpoint", server.endpoint}, {"s3.region", "us-east-1"},
+                                                              {"s3.access_key_id", "a"}, {"s3.secret_access_key", "b"}}));
+    s3dlio::queue queue;
+    std::string memory(1000, ' ');
+    s3dlio::operation<std::size_t> read = queue.get_into(store, "k", memory);
+    CHECK_EQ(read.progress().first, 0u);
+    CHECK(read.wait_for(std::chrono::seconds(0)) == std::future_status::timeout);
+    read.cancel();
+    CHECK_THROWS(S3DLIO_ERR_CANCELLED, ({}), read.get());
+    read.cancel(); // again is fine
+    s3dlio::operation<std::size_t> moved = std::move(read);
+    CHECK_THROWS(S3DLIO_ERR_INVALID_ARGUMENT, ({}), read.cancel());
+    std::future<s3dlio::buffer> plain = queue.get(store, "k"); // its operation goes, the future stays
 }
