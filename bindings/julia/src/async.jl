@@ -61,6 +61,7 @@ function awaited(submit, convert)
     event = operation.event
     if thrown !== nothing || event.status < 0
         event.data == C_NULL || s3dlio_buffer_free(event.data)
+        event.reader == C_NULL || s3dlio_reader_free(event.reader)
         thrown === nothing && throw(take_error(event.status, event.error))
         event.error == C_NULL || s3dlio_error_free(event.error)
         throw(thrown)
@@ -92,7 +93,7 @@ function took(f, event::s3dlio_event)
     try
         return f()
     finally
-        s3dlio_buffer_free(event.data)
+        event.data == C_NULL || s3dlio_buffer_free(event.data)
     end
 end
 
@@ -159,4 +160,74 @@ function aread_at!(r::Reader, offset::Integer, array::AbstractArray)
     return GC.@preserve root awaited(took_bytes) do queue, token, op, err
         s3dlio_reader_read_at_submit(r, from, at, bytes, queue, token, op, err)
     end
+end
+
+"""
+    S3dlio.alist(store, prefix = ""; recursive = true) -> Vector{ObjectInfo}
+
+All that [`S3dlio.list`](@ref) iterates over; only the calling task waits, page by page.
+"""
+function alist(s::Store, prefix::AbstractString = ""; recursive::Bool = true)
+    prefix = ckey(prefix)
+    lister = Lister(checked(Ptr{s3dlio_lister}) do out, err
+        s3dlio_store_list(s, prefix, recursive, out, err)
+    end)
+    page(event) = took(event) do
+        ObjectInfo[ObjectInfo(unsafe_load(unsafe_load(event.infos, i))) for i in 1:event.info_count]
+    end
+    entries = ObjectInfo[]
+    while true
+        found = GC.@preserve lister awaited(page) do queue, token, op, err
+            s3dlio_lister_page_submit(lister, queue, token, op, err)
+        end
+        isempty(found) && return (free(lister); entries)
+        append!(entries, found)
+    end
+end
+
+"As [`Reader`](@ref)`(store, key, settings...)`; only the calling task waits."
+function areader(s::Store, key::AbstractString, settings...; keywords...)
+    key = ckey(key)
+    options = options_of(settings, keywords)
+    return awaited(event -> Reader(event.reader)) do queue, token, op, err
+        s3dlio_reader_open_submit(s, key, options, queue, token, op, err)
+    end
+end
+
+"""
+    S3dlio.awrite(writer, data) -> bytes
+
+As `write`; only the calling task waits. After an exception that was thrown into that task the writer can
+only be aborted.
+"""
+function awrite(w::Writer, data::Data)
+    withdraw(w)
+    root, at, bytes = memory(data)
+    return GC.@preserve w root awaited(event -> bytes) do queue, token, op, err
+        s3dlio_writer_write_submit(w, at, bytes, queue, token, op, err)
+    end
+end
+
+"As [`S3dlio.finish`](@ref); only the calling task waits."
+function afinish(w::Writer)
+    withdraw(w)
+    written(event) = took(() -> WriteStats(unsafe_load(event.written)), event)
+    return GC.@preserve w awaited(written) do queue, token, op, err
+        s3dlio_writer_finish_submit(w, queue, token, op, err)
+    end
+end
+
+"As [`S3dlio.abort`](@ref); only the calling task waits."
+function aabort(w::Writer)
+    isopen(w) || return nothing
+    withdraw(w)
+    try
+        GC.@preserve w awaited(took_nothing) do queue, token, op, err
+            s3dlio_writer_abort_submit(w, queue, token, op, err)
+        end
+        w.last = get_stats(w)
+    finally
+        free(w)
+    end
+    return nothing
 end

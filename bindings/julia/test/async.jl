@@ -30,6 +30,38 @@ using Main.Suite: status
     end
 end
 
+@testset "listings, readers and writers wait without their thread" begin
+    store = Store("file://" * mktempdir() * "/root"; file_sync = false)
+    @sync for i in 1:20
+        @async begin
+            data = rand(UInt8, 100_000 + i)
+            w = Writer(store, "streamed/$i")
+            @test S3dlio.awrite(w, data) == 100_000 + i
+            @test S3dlio.awrite(w, "end") == 3
+            i % 5 == 0 && GC.gc()
+            if iseven(i)
+                @test S3dlio.afinish(w).bytes == 100_003 + i
+                close(w)
+                r = S3dlio.areader(store, "streamed/$i")
+                @test read(r) == vcat(data, b"end")
+                close(r)
+            else
+                S3dlio.aabort(w)
+                @test !isopen(w) && S3dlio.aabort(w) === nothing
+            end
+        end
+    end
+    found = S3dlio.alist(store, "streamed/")
+    @test [o.key for o in found] == sort(["streamed/$i" for i in 2:2:20])
+    @test all(o.size > 100_000 for o in found)
+    @test isempty(S3dlio.alist(store, "nothing/"))
+    @test [o.key for o in S3dlio.alist(store; recursive = false)] == ["streamed/"]
+    @test status(() -> S3dlio.areader(store, "streamed/1")) == "not_found"
+    tuned = S3dlio.areader(store, "streamed/2"; reader_read_ahead = 0)
+    @test filesize(tuned) == 100_005
+    close(tuned)
+end
+
 @testset "a server that does not answer holds up its own task only" begin
     port, server = listenany(ip"127.0.0.1", 20000)
     store = Store("s3://silent"; s3_endpoint = "http://127.0.0.1:$port", s3_region = "us-east-1",
