@@ -12,10 +12,13 @@ use std::time::{Duration, SystemTime};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-fn start() -> (Faultd, Store) {
+fn start(settings: &[(&str, &str)]) -> (Faultd, Store) {
     let faultd = Faultd::start(Config::default()).unwrap();
     faultd.objects(Service::S3, |objects| objects.container("box").objects.clear());
-    let options = support::s3_options(&faultd.s3_endpoint());
+    let mut options = support::s3_options(&faultd.s3_endpoint());
+    for (name, value) in settings {
+        options.set(name, value).unwrap();
+    }
     let store = store_for_uri("s3://box/root", &options).unwrap();
     (faultd, store)
 }
@@ -51,7 +54,7 @@ fn foreign(faultd: &Faultd, id: &str, key: &str, ago: Duration, part: bool) {
 #[test]
 fn w3_a_lost_upload_is_removed_and_no_other_one() {
     for finish in [true, false] {
-        let (faultd, store) = start();
+        let (faultd, store) = start(&[]);
         let own = run(store.create_upload("key", &PutOptions::default())).unwrap();
         let mut others = pending(&faultd);
         assert_eq!(others.len(), 1);
@@ -82,7 +85,7 @@ fn w3_a_lost_upload_is_removed_and_no_other_one() {
 /// Where no id ever comes, nobody is left who could clean up later.
 #[test]
 fn w3_an_upload_that_never_got_an_id_is_removed_at_once() {
-    let (faultd, store) = start();
+    let (faultd, store) = start(&[]);
     lose_answers(&faultd, 100);
     let error = run(store.create_upload("key", &PutOptions::default())).unwrap_err();
     assert_eq!(error.code(), Code::Connection, "{error}");
@@ -90,9 +93,26 @@ fn w3_an_upload_that_never_got_an_id_is_removed_at_once() {
     assert!(faultd.wait_until(LIMIT, |l| l.open_uploads == 0), "{:?} are left", pending(&faultd));
 }
 
+/// The next upload of the same key is created while the lost one is looked for.
+#[test]
+fn w3_an_upload_that_is_just_being_created_is_no_lost_one() {
+    let (faultd, store) = start(&[("net.max_attempts", "1")]);
+    let lost = Rule::on(Op::CreateUpload, Fault::named("act_then_drop").unwrap()).nth(1);
+    let slow = Fault::named("stall_before_head").unwrap().with("ms", 700);
+    faultd.script(vec![lost, Rule::on(Op::CreateUpload, slow).nth(1)]);
+    run(store.create_upload("key", &PutOptions::default())).unwrap_err();
+    let upload = run(store.create_upload("key", &PutOptions::default())).unwrap();
+    assert!(faultd.wait_until(LIMIT, |l| l.open_uploads == 1), "{:?} are there", pending(&faultd));
+    let data = Bytes::from_static(b"bytes");
+    let crc32c = Crc32c::of(&data);
+    run(upload.put_part(Part { number: 0, offset: 0, data, crc32c })).unwrap();
+    run(upload.complete(1, UploadTotal { crc32c })).unwrap();
+    assert_eq!(faultd.ledger().of(Op::AbortUpload).count(), 1);
+}
+
 #[test]
 fn w3_without_a_lost_answer_nothing_is_looked_for() {
-    let (faultd, store) = start();
+    let (faultd, store) = start(&[]);
     let upload = run(store.create_upload("key", &PutOptions::default())).unwrap();
     run(upload.abort()).unwrap();
     assert_eq!(faultd.ledger().of(Op::ListUploads).count(), 0);

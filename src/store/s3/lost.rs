@@ -18,23 +18,33 @@ use crate::runtime::{self, Era, PerProcess};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::Notify;
 
 /// Services give the time in whole seconds, and clocks differ a little.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// What this process has going on, over all stores.
 #[derive(Default)]
+struct Process {
+    known: Mutex<Known>,
+    /// A create ended.
+    ended: Notify,
+}
+
+#[derive(Default)]
 struct Known {
     /// With their places.
     ids: HashSet<(String, String)>,
     /// Creates under way, by place: what they made is not known yet.
-    creating: HashMap<String, usize>,
+    creating: HashMap<String, Vec<u64>>,
+    /// Of the last create.
+    number: u64,
 }
 
-static KNOWN: PerProcess<Mutex<Known>> = PerProcess::new();
+static PROCESS: PerProcess<Process> = PerProcess::new();
 
-fn known() -> Result<Arc<Mutex<Known>>> {
-    KNOWN.get(|| Ok(Mutex::default()))
+fn process() -> Result<Arc<Process>> {
+    PROCESS.get(|| Ok(Process::default()))
 }
 
 /// The id of an upload of this process; forgotten when it is dropped.
@@ -52,9 +62,9 @@ impl OwnId {
 
 impl Drop for OwnId {
     fn drop(&mut self) {
-        if let Ok(known) = known() {
+        if let Ok(process) = process() {
             let whole = (std::mem::take(&mut self.place), std::mem::take(&mut self.id));
-            lock(&known).ids.remove(&whole);
+            lock(&process.known).ids.remove(&whole);
         }
     }
 }
@@ -71,6 +81,7 @@ pub(super) struct Lost {
 pub(super) struct Creation {
     store: S3Store,
     key: String,
+    number: u64,
     began: (Instant, SystemTime),
     era: Era,
     open: bool,
@@ -78,16 +89,19 @@ pub(super) struct Creation {
 
 impl Creation {
     pub(super) fn begin(store: &S3Store, key: &str) -> Result<Creation> {
-        let place = place(store, key);
-        *lock(&*known()?).creating.entry(place).or_default() += 1;
+        let process = process()?;
+        let mut known = lock(&process.known);
+        known.number += 1;
+        let number = known.number;
+        known.creating.entry(place(store, key)).or_default().push(number);
         let began = (Instant::now(), SystemTime::now());
-        Ok(Creation { store: store.clone(), key: key.to_owned(), began, era: Era::now(), open: true })
+        Ok(Creation { store: store.clone(), key: key.to_owned(), number, began, era: Era::now(), open: true })
     }
 
     /// It gave this upload; `open` where an attempt before may have made another one.
     pub(super) fn created(mut self, id: String, open: bool) -> Result<(OwnId, Option<Lost>)> {
         let place = place(&self.store, &self.key);
-        lock(&*known()?).ids.insert((place.clone(), id.clone()));
+        lock(&process()?.known).ids.insert((place.clone(), id.clone()));
         self.open = false;
         Ok((OwnId { place, id }, open.then(|| self.lost())))
     }
@@ -107,15 +121,17 @@ impl Drop for Creation {
         if self.era.forked() {
             return; // it is the parent's
         }
-        if let Ok(known) = known() {
-            let mut known = lock(&known);
+        if let Ok(process) = process() {
+            let mut known = lock(&process.known);
             let place = place(&self.store, &self.key);
-            if let Some(count) = known.creating.get_mut(&place) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(numbers) = known.creating.get_mut(&place) {
+                numbers.retain(|number| *number != self.number);
+                if numbers.is_empty() {
                     known.creating.remove(&place);
                 }
             }
+            drop(known);
+            process.ended.notify_waiters();
         }
         if !self.open {
             return;
@@ -149,14 +165,10 @@ pub(super) async fn remove(store: &S3Store, key: &str, lost: Lost, own: Option<&
         upload.started.is_some_and(|at| from.is_some_and(|from| at >= from) && to.is_some_and(|to| at <= to))
     };
     listed.retain(in_time);
+    let (process, place) = (process()?, place(store, key));
+    creations_ended(&process, &place).await;
     {
-        let known = known()?;
-        let known = lock(&known);
-        let place = place(store, key);
-        if known.creating.contains_key(&place) {
-            tracing::debug!(key, "another upload of this key is being created; lost ones are left alone");
-            return Ok(());
-        }
+        let known = lock(&process.known);
         listed.retain(|upload| !known.ids.contains(&(place.clone(), upload.id.clone())));
     }
     for upload in listed {
@@ -166,6 +178,20 @@ pub(super) async fn remove(store: &S3Store, key: &str, lost: Lost, own: Option<&
         }
     }
     Ok(())
+}
+
+/// Waits for the creates that are under way now: what was listed before may be theirs.
+async fn creations_ended(process: &Process, place: &str) {
+    let under_way = || lock(&process.known).creating.get(place).cloned().unwrap_or_default();
+    let awaited = under_way();
+    loop {
+        let mut ended = std::pin::pin!(process.ended.notified());
+        ended.as_mut().enable();
+        if !under_way().iter().any(|number| awaited.contains(number)) {
+            return;
+        }
+        ended.await;
+    }
 }
 
 async fn is_empty(store: &S3Store, key: &str, id: &str) -> Result<bool> {
