@@ -69,7 +69,7 @@ report() { # report NAME STATUS
     local runs
     runs=$(grep -a 'stat::number_of_executed_units' "$fuzz/$1.log" | awk '{print $2}')
     echo "$1: ${runs:-no} runs, $(grep -ao 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$fuzz/$1.log" | tail -n 1)"
-    [ "$2" -eq 0 ] && [ "${runs:-0}" -gt 100 ]
+    [ "$2" -eq 0 ] && [ "${runs:-0}" -gt 20 ]
     count "$1" $?
     [ "$2" -eq 0 ] || { grep -aE -A 2 'panicked at|calls.c:[0-9]+: ' "$fuzz/$1.log"; tail -n 60 "$fuzz/$1.log"; }
 }
