@@ -99,7 +99,10 @@ fn w3_an_upload_that_is_just_being_created_is_no_lost_one() {
     let (faultd, store) = start(&[("net.max_attempts", "1")]);
     let lost = Rule::on(Op::CreateUpload, Fault::named("act_then_drop").unwrap()).nth(1);
     let slow = Fault::named("stall_before_head").unwrap().with("ms", 700);
-    faultd.script(vec![lost, Rule::on(Op::CreateUpload, slow).nth(1)]);
+    // Listed is what the second create has made, before its answer says so.
+    let later = Fault::named("stall_before_head").unwrap().with("phase", "before").with("ms", 300);
+    let list = Rule::on(Op::ListUploads, later);
+    faultd.script(vec![lost, Rule::on(Op::CreateUpload, slow).nth(1), list]);
     run(store.create_upload("key", &PutOptions::default())).unwrap_err();
     let upload = run(store.create_upload("key", &PutOptions::default())).unwrap();
     assert!(faultd.wait_until(LIMIT, |l| l.open_uploads == 1), "{:?} are there", pending(&faultd));
