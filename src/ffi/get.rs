@@ -246,7 +246,7 @@ pub unsafe extern "C" fn s3dlio_store_get_many(
             let outcomes = many(
                 results,
                 |result| &mut result.status,
-                || each_valid(keys, |keys| block_on(transfer::get_many(&used.store, &keys))),
+                || each_valid(keys, |keys| block_on(transfer::get_many(&used.store, keys))),
             )?;
             let place = |result: &mut s3dlio_get_result, buffer: Buffer| {
                 result.data = handle::insert(BufferValue::new(buffer))?;
@@ -307,7 +307,7 @@ pub unsafe extern "C" fn s3dlio_store_validate_many(
             let outcomes = many(
                 checks,
                 |check| &mut check.status,
-                || each_valid(parsed, |parsed| block_on(transfer::validate_many(&used.store, &parsed))),
+                || each_valid(parsed, |parsed| block_on(transfer::validate_many(&used.store, parsed))),
             )?;
             settle(checks, outcomes, |_, ()| Ok(()), |check| (&mut check.status, &mut check.error))
         })

@@ -172,7 +172,7 @@ impl Peer {
             }
         }
         let fresh = async {
-            let stream = self.route.connect(limits).await?;
+            let stream = Box::pin(self.route.connect(limits)).await?;
             let mut held = self.pool.created(Connection::new(stream, self.shown.clone()));
             self.exchange(&mut held, request, limits).await?;
             Ok(held)

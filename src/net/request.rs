@@ -242,6 +242,20 @@ impl Headers {
         self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// Makes room for so many headers of so many bytes together, so that adding them allocates nothing.
+    pub fn reserve(&mut self, headers: usize, bytes: usize) {
+        self.spans.reserve(headers);
+        self.text.reserve(bytes);
+    }
+
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
     /// Forgets all headers and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();

@@ -9,6 +9,7 @@ mod check;
 pub mod direct;
 pub mod file;
 pub mod memory;
+mod place;
 pub mod posix;
 mod registry;
 pub mod s3;
@@ -19,10 +20,10 @@ pub use check::*;
 pub use registry::{Store, direct_io_store_for_uri, high_performance_store_for_uri, store_for_uri};
 pub use types::*;
 
-use crate::base::buffer::{Buffer, Window};
+use crate::base::buffer::{Buffer, BufferPool, Window};
 use crate::base::checksum::Crc32c;
 use crate::base::uri::Uri;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
@@ -51,6 +52,17 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// way than one [`ObjectStore::get_into`] for each.
     async fn get_batch(&self, _keys: &[String], _at_once: usize) -> Option<Vec<Result<Buffer>>> {
         None
+    }
+
+    /// As [`ObjectStore::get_into`], of at most `limit` bytes, into a pooled buffer that fits what came.
+    async fn get(&self, key: &str, request: GetRequest, limit: usize) -> Result<(Buffer, ObjectMeta)> {
+        let (window, owner) = BufferPool::global().take(limit)?.into_window();
+        let (window, _spare) = window.split_at(limit);
+        let got = self.get_into(key, request, window).await?;
+        let buffer = owner
+            .reclaim(got.bytes)
+            .ok_or_else(|| Error::new(Code::Internal, "a finished read still holds its memory"))?;
+        Ok((buffer, got.meta))
     }
 
     /// Stores the object whole or not at all; `UnknownOutcome` where it may have arrived and neither an
@@ -105,7 +117,7 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     async fn exists(&self, key: &str) -> Result<bool> {
         match self.stat(key).await {
             Ok(_) => Ok(true),
-            Err(error) if error.code() == crate::Code::NotFound => Ok(false),
+            Err(error) if error.code() == Code::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -1,12 +1,13 @@
 //! Whole objects and ranges into memory (SPEC G1).
 
 use super::batch;
-use super::range::{Pin, RangePlan, check_range, read_once, read_pinned, read_range};
+use super::range::{Pin, RangePlan, check_range, read_first, read_pinned, read_range};
 use super::tasks::{run_all, try_run_all};
 use crate::base::buffer::{Buffer, BufferPool, Window};
 use crate::error::{Code, Error, Result};
 use crate::options;
 use crate::store::{GetResult, Store, range_len};
+use std::sync::Arc;
 
 /// What the first request asks for where the size is unknown.
 const FIRST: usize = 2 << 20;
@@ -34,7 +35,7 @@ pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Re
     check_range(offset, length).map_err(context)?;
     let blocking = store.capabilities().blocking_io;
     let mut tries = 0;
-    let (first, got, total) = loop {
+    let (first, meta, total) = loop {
         let first_len = match blocking {
             // Asking for the size costs next to nothing there.
             true => {
@@ -44,17 +45,15 @@ pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Re
             false if length <= plan.threshold => wanted,
             false => FIRST.min(wanted),
         };
-        let (first, owner) = pooled(first_len)?;
-        let got = read_once(store, key, offset, first, None).await?;
-        let first = owner(got.bytes)?;
-        let total = range_len(offset, wanted, got.meta.size)?;
-        if total == got.bytes {
-            return compact(first);
+        let (first, meta) = read_first(store, key, offset, first_len).await?;
+        let total = range_len(offset, wanted, meta.size)?;
+        if total == first.len() {
+            return Ok(first);
         }
         tries += 1;
         // Replaced by a larger one after its size was asked for: read that one whole.
         if !blocking || tries == REPLACED {
-            break (first, got, total);
+            break (first, meta, total);
         }
     };
     let (window, owner) = pooled(total)?;
@@ -62,7 +61,7 @@ pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Re
     head.copy_from_slice(&first);
     let at = offset + first.len() as u64;
     drop((first, head));
-    read_pinned(store, key, at, rest, &Pin::of(&got.meta), &plan).await?;
+    read_pinned(store, key, at, rest, &Pin::of(&meta), &plan).await?;
     owner(total)
 }
 
@@ -80,12 +79,13 @@ pub async fn get_range_into(store: &Store, key: &str, offset: u64, dst: Window) 
 /// same version of the object, else `Changed`.
 pub async fn get_ranges(store: &Store, key: &str, ranges: Vec<(u64, Window)>) -> Result<Vec<usize>> {
     let plan = RangePlan::new(store, store.options());
-    let jobs = ranges.into_iter().map(|(offset, dst)| {
-        let (store, key) = (store.clone(), key.to_owned());
-        async move { read_range(&store, &key, offset, dst, false, &plan).await }
-    });
+    let of: Arc<(Store, String)> = Arc::new((store.clone(), key.to_owned()));
+    let job = move |(offset, dst): (u64, Window)| {
+        let of = of.clone();
+        async move { read_range(&of.0, &of.1, offset, dst, false, &plan).await }
+    };
     let limit = store.options().size(&options::TRANSFER_GET_MANY_CONCURRENCY);
-    let results = try_run_all(jobs, limit, store.capabilities().blocking_io).await?;
+    let results = try_run_all(ranges, limit, store.capabilities().blocking_io, job).await?;
     if let Some(first) = results.first().map(|got| Pin::of(&got.meta)) {
         for got in &results {
             first.check(&got.meta).map_err(|e| e.with_context("get", store.root().join(key)))?;
@@ -96,16 +96,18 @@ pub async fn get_ranges(store: &Store, key: &str, ranges: Vec<(u64, Window)>) ->
 
 /// Many objects in one call, `transfer.get_many_concurrency` of them at once; one result each, in
 /// the order of `keys`.
-pub async fn get_many(store: &Store, keys: &[String]) -> Vec<Result<Buffer>> {
-    if let Some(results) = batch::get(store, keys).await {
+pub async fn get_many(store: &Store, keys: Vec<String>) -> Vec<Result<Buffer>> {
+    if let Some(results) = batch::get(store, &keys).await {
         return results;
     }
-    let jobs = keys.iter().map(|key| {
-        let (store, key) = (store.clone(), key.clone());
-        async move { get(&store, &key).await }
-    });
     let limit = store.options().size(&options::TRANSFER_GET_MANY_CONCURRENCY);
-    run_all(jobs, limit, store.capabilities().blocking_io).await
+    let inline = store.capabilities().blocking_io;
+    let store = store.clone();
+    let job = move |key: String| {
+        let store = store.clone();
+        async move { get(&store, &key).await }
+    };
+    run_all(keys, limit, inline, job).await
 }
 
 /// A window of `len` pooled bytes, and what gives the buffer back once the window is dropped.
@@ -116,14 +118,4 @@ pub(super) fn pooled(len: usize) -> Result<(Window, impl FnOnce(usize) -> Result
         owner.reclaim(len).ok_or_else(|| Error::new(Code::Internal, "a finished read still holds its memory"))
     };
     Ok((window, give_back))
-}
-
-/// Moves a small result out of a much larger buffer, so that many results do not hold many of them.
-fn compact(buffer: Buffer) -> Result<Buffer> {
-    if buffer.len() >= buffer.capacity() / 2 {
-        return Ok(buffer);
-    }
-    let mut small = BufferPool::global().take(buffer.len())?;
-    small.extend_from_slice(&buffer);
-    Ok(small)
 }

@@ -2,10 +2,11 @@
 
 use super::progress::moved;
 use super::tasks::try_run_all;
-use crate::base::buffer::Window;
+use crate::base::buffer::{Buffer, BufferPool, Window};
 use crate::error::{Code, Error, Result};
 use crate::options::{self, Resolved};
 use crate::store::{GetRequest, GetResult, ObjectMeta, Store, range_len};
+use std::sync::Arc;
 
 const MIB: u64 = 1 << 20;
 
@@ -114,13 +115,36 @@ pub(super) async fn read_once(
     if let Some(pin) = pin {
         pin.check(&got.meta).map_err(context)?;
     }
-    let expected = range_len(offset, wanted, got.meta.size).map_err(context)?;
-    if got.bytes != expected {
-        let message = format!("{} bytes came from offset {offset}, but {expected} were expected", got.bytes);
-        return Err(context(Error::new(Code::Truncated, message)));
-    }
+    check_length(offset, wanted, got.bytes, got.meta.size).map_err(context)?;
     moved(got.bytes);
     Ok(got)
+}
+
+/// One request for `min(limit, size - offset)` bytes, into memory that fits.
+pub(super) async fn read_first(
+    store: &Store,
+    key: &str,
+    offset: u64,
+    limit: usize,
+) -> Result<(Buffer, ObjectMeta)> {
+    let context = |e: Error| e.with_context("get", store.root().join(key));
+    let (buffer, meta) = match limit {
+        0 => (BufferPool::global().take(0)?, store.stat(key).await.map_err(context)?),
+        _ => store.get(key, GetRequest { offset, if_match: None }, limit).await?,
+    };
+    check_length(offset, limit, buffer.len(), meta.size).map_err(context)?;
+    moved(buffer.len());
+    Ok((buffer, meta))
+}
+
+/// That exactly what there is of `wanted` bytes came.
+fn check_length(offset: u64, wanted: usize, came: usize, size: u64) -> Result<()> {
+    let expected = range_len(offset, wanted, size)?;
+    if came == expected {
+        return Ok(());
+    }
+    let message = format!("{came} bytes came from offset {offset}, but {expected} were expected");
+    Err(Error::new(Code::Truncated, message))
 }
 
 /// Fills the whole of `dst`, which must lie within the pinned object, by parallel requests.
@@ -139,11 +163,13 @@ pub(super) async fn read_pinned(
     if plan.is_single(bytes) {
         return read_once(store, key, offset, dst, Some(pin)).await.map(drop);
     }
-    let jobs = split(offset, dst, plan.range_size(bytes)).into_iter().map(|(at, piece)| {
-        let (store, key, pin) = (store.clone(), key.to_owned(), pin.clone());
-        async move { read_once(&store, &key, at, piece, Some(&pin)).await.map(drop) }
-    });
-    try_run_all(jobs, plan.in_flight(bytes), plan.inline).await.map(drop)
+    let of = Arc::new((store.clone(), key.to_owned(), pin.clone()));
+    let job = move |(at, piece): (u64, Window)| {
+        let of = of.clone();
+        async move { read_once(&of.0, &of.1, at, piece, Some(&of.2)).await.map(drop) }
+    };
+    let pieces = split(offset, dst, plan.range_size(bytes));
+    try_run_all(pieces, plan.in_flight(bytes), plan.inline, job).await.map(drop)
 }
 
 /// Fills `dst` from `offset`, fewer bytes only at the object's end; the first request tells ETag

@@ -12,6 +12,7 @@ use crate::options::{self, Resolved};
 use crate::runtime::Era;
 use crate::store::{ObjectMeta, Store, range_len};
 use std::io::SeekFrom;
+use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// One object, pinned to the version that it had when it was opened: a read after it was replaced
@@ -134,16 +135,16 @@ impl Reader {
             let (dst, bytes) = self.clip(offset, dst)?;
             clipped.push((offset, dst, bytes));
         }
-        let jobs = clipped.into_iter().map(|(offset, dst, bytes)| {
-            let (store, key, pin, plan) =
-                (self.store.clone(), self.meta.key.clone(), self.pin.clone(), self.plan);
+        let of = Arc::new((self.store.clone(), self.meta.key.clone(), self.pin.clone(), self.plan));
+        let job = move |(offset, dst, bytes): (u64, Window, usize)| {
+            let of = of.clone();
             async move {
-                read_pinned(&store, &key, offset, dst, &pin, &plan).await?;
+                read_pinned(&of.0, &of.1, offset, dst, &of.2, &of.3).await?;
                 Ok(bytes)
             }
-        });
+        };
         let inline = self.store.capabilities().blocking_io;
-        try_run_all(jobs, self.ranges_in_flight, inline).await.map_err(|e| self.context(e))
+        try_run_all(clipped, self.ranges_in_flight, inline, job).await.map_err(|e| self.context(e))
     }
 
     /// The next bytes: all of `dst`, fewer only at the end, 0 at the end and past it.

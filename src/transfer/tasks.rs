@@ -1,12 +1,17 @@
-//! One task per request, bounded in number, never outliving the call that started them.
+//! One task per request in flight, bounded in number, never outliving the call that started them.
 
 use super::progress::counted_as_here;
+use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
 use crate::runtime::{self, Era};
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::fmt;
 use std::future::Future;
+use std::iter::Enumerate;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use tokio::task::JoinHandle;
 
@@ -68,32 +73,36 @@ impl<T> fmt::Debug for Task<T> {
     }
 }
 
-/// Runs every job, at most `limit` at once, each as a task of its own; results in order.
-/// `inline` runs them one after the other on this thread instead: for stores that block.
-pub(super) async fn run_all<T, F>(
-    jobs: impl IntoIterator<Item = F>,
+/// Runs `job` on every input, at most `limit` at once; results in order. What panics is an error of its
+/// input. `inline` runs them one after the other on this thread instead: for stores that block.
+pub(super) async fn run_all<I, T, F>(
+    inputs: Vec<I>,
     limit: usize,
     inline: bool,
+    job: impl Fn(I) -> F + Send + Sync + 'static,
 ) -> Vec<Result<T>>
 where
+    I: Send + 'static,
     T: Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
 {
-    drive(jobs, limit, inline, false).await
+    drive(inputs, limit, inline, false, job).await
 }
 
 /// As [`run_all`], but the first error cancels the rest, and is given once all of them stopped.
-pub(super) async fn try_run_all<T, F>(
-    jobs: impl IntoIterator<Item = F>,
+pub(super) async fn try_run_all<I, T, F>(
+    inputs: Vec<I>,
     limit: usize,
     inline: bool,
+    job: impl Fn(I) -> F + Send + Sync + 'static,
 ) -> Result<Vec<T>>
 where
+    I: Send + 'static,
     T: Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
 {
-    // A cancelled task's outcome never hides the error that caused it.
-    let results = drive(jobs, limit, inline, true).await;
+    // A cancelled job's outcome never hides the error that caused it.
+    let results = drive(inputs, limit, inline, true, job).await;
     let mut values = Vec::with_capacity(results.len());
     let mut failure = None;
     for result in results {
@@ -108,72 +117,82 @@ where
     failure.map_or(Ok(values), Err)
 }
 
-async fn drive<T, F>(
-    jobs: impl IntoIterator<Item = F>,
+async fn drive<I, T, F>(
+    inputs: Vec<I>,
     limit: usize,
     inline: bool,
     stop_at_error: bool,
+    job: impl Fn(I) -> F + Send + Sync + 'static,
 ) -> Vec<Result<T>>
 where
+    I: Send + 'static,
     T: Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
 {
-    let mut results = Vec::new();
+    let count = inputs.len();
     if inline {
-        for job in jobs {
-            results.push(job.await);
+        let mut results = Vec::with_capacity(count);
+        for input in inputs {
+            results.push(job(input).await);
             if stop_at_error && results.last().is_some_and(Result::is_err) {
                 break;
             }
         }
         return results;
     }
-    let mut running = FuturesUnordered::new();
-    let mut failed = false;
-    for (index, job) in jobs.into_iter().enumerate() {
-        while running.len() >= limit.max(1) && !(failed && stop_at_error) {
-            failed |= take_one(&mut running, &mut results).await;
+    let work = Arc::new(Work { inputs: Mutex::new(inputs.into_iter().enumerate()), job, stop_at_error });
+    let mut lanes = FuturesUnordered::new();
+    let mut unfinished = None;
+    for _ in 0..limit.clamp(1, count.max(1)).min(count) {
+        match Task::spawn(lane(work.clone())) {
+            Ok(task) => lanes.push(task),
+            // Those that run do the work of this one.
+            Err(error) => unfinished = Some(error),
         }
-        if failed && stop_at_error {
-            break;
-        }
-        results.push(Err(Error::new(Code::Internal, "a task gave no result")));
-        match Task::spawn(job) {
-            Ok(task) => running.push(Numbered { index, task }),
-            Err(error) => {
-                results[index] = Err(error);
-                failed = true;
+    }
+    let mut results: Vec<Option<Result<T>>> = (0..count).map(|_| None).collect();
+    while let Some(done) = lanes.next().await {
+        match done {
+            Ok(done) => {
+                if stop_at_error && done.iter().any(|(_, result)| result.is_err()) {
+                    lanes.iter().for_each(Task::cancel);
+                }
+                done.into_iter().for_each(|(index, result)| results[index] = Some(result));
             }
+            Err(error) => unfinished = Some(error),
         }
     }
-    while !running.is_empty() {
-        if failed && stop_at_error {
-            running.iter().for_each(|numbered| numbered.task.cancel());
+    let mut missing = || {
+        let reason = unfinished.take();
+        reason.unwrap_or_else(|| Error::new(Code::Cancelled, "the task was cancelled"))
+    };
+    results.into_iter().map(|result| result.unwrap_or_else(|| Err(missing()))).collect()
+}
+
+/// What the lanes share.
+struct Work<I, J> {
+    inputs: Mutex<Enumerate<std::vec::IntoIter<I>>>,
+    job: J,
+    stop_at_error: bool,
+}
+
+/// Takes one input after the other until none is left. One task for many jobs: nobody is woken between
+/// them, and the memory of one request serves the next.
+async fn lane<I, T, F>(work: Arc<Work<I, impl Fn(I) -> F>>) -> Result<Vec<(usize, Result<T>)>>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut done = Vec::new();
+    loop {
+        let next = lock(&work.inputs).next();
+        let Some((index, input)) = next else { return Ok(done) };
+        let job = AssertUnwindSafe((work.job)(input)).catch_unwind();
+        let result =
+            job.await.unwrap_or_else(|_| Err(Error::new(Code::Internal, "a task of the library panicked")));
+        let failed = result.is_err();
+        done.push((index, result));
+        if failed && work.stop_at_error {
+            return Ok(done);
         }
-        failed |= take_one(&mut running, &mut results).await;
-    }
-    results
-}
-
-/// Waits for one task and files its result; whether that is an error.
-async fn take_one<T>(running: &mut FuturesUnordered<Numbered<T>>, results: &mut [Result<T>]) -> bool {
-    let Some((index, result)) = running.next().await else { return false };
-    let failed = result.is_err();
-    results[index] = result;
-    failed
-}
-
-/// A task that remembers its place.
-struct Numbered<T> {
-    index: usize,
-    task: Task<T>,
-}
-
-impl<T> Future for Numbered<T> {
-    type Output = (usize, Result<T>);
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let index = self.index;
-        Pin::new(&mut self.task).poll(cx).map(|result| (index, result))
     }
 }

@@ -7,6 +7,7 @@ use crate::base::checksum::{Crc32c, format_crc32c};
 use crate::error::{Code, Error, Result};
 use crate::options;
 use crate::store::{ObjectMeta, Store, range_len};
+use std::sync::Arc;
 
 /// Bytes that are read and checksummed at once.
 const CHUNK: u64 = 4 << 20;
@@ -32,13 +33,15 @@ pub async fn validate(store: &Store, check: &Check) -> Result<()> {
 }
 
 /// Many checks at once; one result each, in order.
-pub async fn validate_many(store: &Store, checks: &[Check]) -> Vec<Result<()>> {
-    let jobs = checks.iter().map(|check| {
-        let (store, check) = (store.clone(), check.clone());
-        async move { validate_with(&store, &check, 1).await }
-    });
+pub async fn validate_many(store: &Store, checks: Vec<Check>) -> Vec<Result<()>> {
     let limit = store.options().size(&options::TRANSFER_GET_MANY_CONCURRENCY);
-    run_all(jobs, limit, store.capabilities().blocking_io).await
+    let inline = store.capabilities().blocking_io;
+    let store = store.clone();
+    let job = move |check: Check| {
+        let store = store.clone();
+        async move { validate_with(&store, &check, 1).await }
+    };
+    run_all(checks, limit, inline, job).await
 }
 
 async fn validate_with(store: &Store, check: &Check, in_flight: usize) -> Result<()> {
@@ -86,18 +89,19 @@ async fn checksum(
     length: u64,
     in_flight: usize,
 ) -> Result<Crc32c> {
-    let pin = Pin::of(meta);
     let chunk = CHUNK.max(RangePlan::new(store, store.options()).range_size(0) as u64 / 2);
-    let jobs = (0..length.div_ceil(chunk)).map(|number| {
-        let at = offset + number * chunk;
-        let len = chunk.min(offset + length - at) as usize; // at most the chunk
-        let (store, key, pin) = (store.clone(), meta.key.clone(), pin.clone());
+    let of = Arc::new((store.clone(), meta.key.clone(), Pin::of(meta)));
+    let job = move |number: u64| {
+        let of = of.clone();
         async move {
+            let at = offset + number * chunk;
+            let len = chunk.min(offset + length - at) as usize; // at most the chunk
             let (window, owner) = pooled(len)?;
-            read_once(&store, &key, at, window, Some(&pin)).await?;
+            read_once(&of.0, &of.1, at, window, Some(&of.2)).await?;
             Ok(Crc32c::of(&owner(len)?))
         }
-    });
-    let pieces = try_run_all(jobs, in_flight, store.capabilities().blocking_io).await?;
+    };
+    let numbers = (0..length.div_ceil(chunk)).collect();
+    let pieces = try_run_all(numbers, in_flight, store.capabilities().blocking_io, job).await?;
     Ok(pieces.into_iter().fold(Crc32c::new(), Crc32c::combine))
 }

@@ -101,7 +101,7 @@ pub fn get_many_keeps_order_and_single_errors(c: &Context) {
     }
     keys.insert(20, "absent".into());
     keys.push("k0".into());
-    let results = block_on(transfer::get_many(&c.store, &keys)).unwrap();
+    let results = block_on(transfer::get_many(&c.store, keys.clone())).unwrap();
     assert_eq!(results.len(), 52);
     for (key, result) in keys.iter().zip(results) {
         match key.strip_prefix('k') {
@@ -140,7 +140,7 @@ pub fn validate_finds_a_flipped_byte(c: &Context) {
     let checks: Vec<_> = [(0, left), (100_000, right)]
         .map(|(offset, crc)| Check { key: "k".into(), offset, length: 100_000, expected: Some(crc) })
         .into();
-    let outcomes = block_on(transfer::validate_many(&c.store, &checks)).unwrap();
+    let outcomes = block_on(transfer::validate_many(&c.store, checks.clone())).unwrap();
     assert!(outcomes[0].is_ok() && outcomes[1].is_err(), "{outcomes:?}");
 }
 

@@ -244,7 +244,7 @@ fn g1_get_ranges_and_get_many_keep_their_order() {
         }
         let limit = if store.capabilities().blocking_io { 1 } else { 4 };
         let any_get = |r: &Request| matches!(r, Request::Get { .. });
-        let results = held_until(&log, limit, any_get, || run(get_many(&store, &keys)));
+        let results = held_until(&log, limit, any_get, || run(get_many(&store, keys.clone())));
         assert_eq!(results.len(), keys.len());
         for (n, result) in results.into_iter().enumerate() {
             match n % 7 {
@@ -294,7 +294,7 @@ fn i2_validation_finds_a_flipped_byte_in_whole_objects_and_ranges() {
         let partly_stored = Check { length: 5, ..stored.clone() };
         let past = check(10 * MIB, 1, Some(0));
         let codes: Vec<Option<Code>> =
-            run(validate_many(&store, &[whole, beside, missing, range, stored, partly_stored, past]))
+            run(validate_many(&store, vec![whole, beside, missing, range, stored, partly_stored, past]))
                 .into_iter()
                 .map(|result| result.err().map(|e| e.code()))
                 .collect();

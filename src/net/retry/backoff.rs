@@ -14,14 +14,20 @@ pub const LONGEST: Duration = Duration::from_secs(20);
 /// Architecture Blog).
 #[derive(Clone, Debug)]
 pub struct Backoff {
-    state: u64,
+    /// None until the first pause: most operations need none.
+    state: Option<u64>,
     previous: Duration,
 }
 
 impl Backoff {
     /// The same seed gives the same pauses.
     pub fn new(seed: u64) -> Backoff {
-        Backoff { state: seed, previous: SHORTEST }
+        Backoff { state: Some(seed), previous: SHORTEST }
+    }
+
+    /// Pauses that no other operation, process or machine has, also after a fork.
+    pub fn random() -> Backoff {
+        Backoff { state: None, previous: SHORTEST }
     }
 
     /// The next pause.
@@ -43,20 +49,20 @@ impl Backoff {
 
     /// Pauses that differ from these.
     pub fn fork(&mut self) -> Backoff {
-        Backoff::new(self.random())
+        Backoff::new(self.next())
     }
 
     /// Anything from nothing to `most`, to the microsecond.
     fn below(&mut self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
-        let micros = (u128::from(self.random()) * (u128::from(most) + 1)) >> 64;
+        let micros = (u128::from(self.next()) * (u128::from(most) + 1)) >> 64;
         Duration::from_micros(u64::try_from(micros).unwrap_or(most))
     }
 
     /// SplitMix64.
-    fn random(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.state;
+    fn next(&mut self) -> u64 {
+        let mut z = self.state.unwrap_or_else(seed).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.state = Some(z);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)

@@ -47,15 +47,14 @@ impl RetryPolicy {
         }
     }
 
-    /// The attempts of an operation that begins now, on the budget of its endpoint. `seed` decides the
-    /// jitter; see [`backoff::seed`].
+    /// The attempts of an operation that begins now, on the budget of its endpoint, with these pauses.
     pub fn start(
         &self,
         service: Service,
         kind: RequestKind,
         bucket: &Arc<Bucket>,
         now: Instant,
-        seed: u64,
+        backoff: Backoff,
     ) -> Attempts {
         Attempts {
             max_attempts: self.max_attempts.max(1),
@@ -64,7 +63,7 @@ impl RetryPolicy {
             service,
             kind,
             bucket: bucket.clone(),
-            backoff: Backoff::new(seed),
+            backoff,
             made: 1,
             counted: 1,
             price: 0,
@@ -368,7 +367,7 @@ mod tests {
         }
 
         fn begin(&self, kind: RequestKind) -> Attempts {
-            self.policy.start(Service::S3, kind, &self.bucket, self.start, 42)
+            self.policy.start(Service::S3, kind, &self.bucket, self.start, Backoff::new(42))
         }
 
         fn at(&self, seconds: f64) -> Instant {
@@ -433,7 +432,8 @@ mod tests {
     fn never_sleeps_past_the_deadline() {
         for seed in 0..200 {
             let fixture = Fixture::new(100, Some(10));
-            let mut attempts = fixture.policy.start(Service::S3, Read, &fixture.bucket, fixture.start, seed);
+            let mut attempts =
+                fixture.policy.start(Service::S3, Read, &fixture.bucket, fixture.start, Backoff::new(seed));
             let mut now = fixture.start;
             let last = loop {
                 match attempts.next(&status(503), None, now) {
@@ -603,8 +603,13 @@ mod tests {
         let (mut requests, mut successes) = (0, 0);
         for operation in 0..operations {
             let now = fixture.at(*clock);
-            let mut attempts =
-                fixture.policy.start(Service::S3, Read, &fixture.bucket, now, u64::from(operation));
+            let mut attempts = fixture.policy.start(
+                Service::S3,
+                Read,
+                &fixture.bucket,
+                now,
+                Backoff::new(u64::from(operation)),
+            );
             loop {
                 requests += 1;
                 *clock += 0.0002;

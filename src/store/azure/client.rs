@@ -8,7 +8,7 @@ use super::pipeline::{Pipeline, Receiving};
 use super::plane::Plane;
 use super::retry::Retry;
 use crate::error::{Code, Error, Result};
-use crate::net::retry::backoff;
+use crate::net::retry::backoff::Backoff;
 use crate::net::retry::bucket::Bucket;
 use crate::net::retry::classify::{Lost, RequestKind, Service};
 use crate::net::retry::{Attempts, RetryPolicy};
@@ -92,7 +92,8 @@ impl Client {
     /// The attempts of an operation that begins now.
     pub(super) fn attempts(&self, kind: RequestKind) -> Retry {
         let now = Instant::now();
-        let attempts: Attempts = self.policy.start(Service::Azure, kind, &self.bucket, now, backoff::seed());
+        let attempts: Attempts =
+            self.policy.start(Service::Azure, kind, &self.bucket, now, Backoff::random());
         Retry::new(attempts, now)
     }
 

@@ -28,6 +28,7 @@ mod transport;
 mod write;
 mod xml;
 
+use super::place::Place;
 use super::*;
 use crate::base::date::Timestamp;
 use crate::base::key::{self, KeyRules};
@@ -129,7 +130,14 @@ impl ObjectStore for AzureStore {
     }
 
     async fn get_into(&self, key: &str, request: GetRequest, dst: Window) -> Result<GetResult> {
-        read::get_into(&self.0, key, request, dst).await.map_err(self.0.context("get", key))
+        let mut place = Place::Lent(dst);
+        read::get(&self.0, key, request, &mut place).await.map_err(self.0.context("get", key))
+    }
+
+    async fn get(&self, key: &str, request: GetRequest, limit: usize) -> Result<(Buffer, ObjectMeta)> {
+        let mut place = Place::Fitting(limit, None);
+        let got = read::get(&self.0, key, request, &mut place).await.map_err(self.0.context("get", key))?;
+        Ok((place.into_buffer(got.bytes)?, got.meta))
     }
 
     async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {

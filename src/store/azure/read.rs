@@ -5,12 +5,12 @@ use super::failure::Failure;
 use super::headers::Headers;
 use super::retry::Retry;
 use super::{HIDDEN_METADATA, Inner, META_CRC32C, etag_of, http_date};
-use crate::base::buffer::Window;
 use crate::base::checksum::parse_crc32c;
 use crate::error::{Code, Error, Result};
 use crate::net::retry::classify::Lost;
 use crate::net::retry::classify::RequestKind::Read;
 use crate::net::{Method, content_range as content_range_numbers};
+use crate::store::place::Place;
 use crate::store::{GetRequest, GetResult, ObjectMeta, range_len};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -24,24 +24,25 @@ struct Reading<'a> {
     path: &'a str,
     key: &'a str,
     offset: u64,
-    dst: Window,
-    /// How many bytes of `dst` are there.
+    place: &'a mut Place,
+    /// How many bytes are there.
     done: usize,
     /// Every answer must be of this object.
     etag: Option<String>,
     meta: Option<ObjectMeta>,
 }
 
-pub(super) async fn get_into(
+/// Reads as much of the blob as there is place for.
+pub(super) async fn get(
     store: &Inner,
     key: &str,
     request: GetRequest,
-    dst: Window,
+    place: &mut Place,
 ) -> Result<GetResult> {
     let path = store.blob_path(key)?;
     let client = store.client()?;
     let mut retry = client.attempts(Read);
-    if dst.is_empty() || request.offset > MAX_OFFSET {
+    if place.is_empty() || request.offset > MAX_OFFSET {
         let meta = head(&client, &path, key, request.if_match.as_deref(), &mut retry).await;
         let meta = meta.map_err(|f| changed(f).error)?;
         range_len(request.offset, 0, meta.size)?;
@@ -49,7 +50,7 @@ pub(super) async fn get_into(
     }
     let (client, path) = (&*client, path.as_str());
     let GetRequest { offset, if_match: etag } = request;
-    let mut reading = Reading { client, path, key, offset, dst, done: 0, etag, meta: None };
+    let mut reading = Reading { client, path, key, offset, place, done: 0, etag, meta: None };
     loop {
         let before = reading.done;
         let failure = match reading.go_on(&retry).await {
@@ -64,7 +65,7 @@ pub(super) async fn get_into(
             // The range starts at or past the end; the answer does not say where the end is.
             let meta = head(client, path, key, reading.etag.as_deref(), &mut retry.inquiry(Read)).await;
             let meta = meta.map_err(|f| changed(f).error)?;
-            if reading.done == 0 && range_len(offset, reading.dst.len(), meta.size)? == 0 {
+            if reading.done == 0 && range_len(offset, reading.place.len(), meta.size)? == 0 {
                 return Ok(GetResult { bytes: 0, meta });
             }
             let grew = Error::new(Code::Changed, "the object grew while it was being read");
@@ -83,12 +84,12 @@ impl Reading<'_> {
             self.done = 0; // without an ETag what is there may be of another object
         }
         if let Some(meta) = &self.meta
-            && self.done as u64 == meta.size.saturating_sub(self.offset).min(self.dst.len() as u64)
+            && self.done as u64 == meta.size.saturating_sub(self.offset).min(self.place.len() as u64)
         {
             return Ok(meta.clone());
         }
         let start = self.offset + self.done as u64;
-        let end = self.offset.saturating_add(self.dst.len() as u64) - 1;
+        let end = self.offset.saturating_add(self.place.len() as u64) - 1;
         let mut call = self.client.call(Method::Get, self.path, &[]);
         call = call.header("range", format!("bytes={start}-{end}"));
         if let Some(etag) = &self.etag {
@@ -112,12 +113,10 @@ impl Reading<'_> {
             self.etag.clone_from(&meta.etag);
         }
         self.meta = Some(meta.clone());
-        let stop = self.done + (range.bytes.end - start) as usize; // within `dst`
+        let stop = self.done + (range.bytes.end - start) as usize; // within the place
         let from = self.done;
-        let Some(place) = self.dst.get_mut(from..stop) else {
-            return Err(protocol("more bytes came than were asked for".into()));
-        };
-        answer.receive(place, &mut self.done).await?;
+        let place = self.place.first(stop)?;
+        answer.receive(&mut place[from..], &mut self.done).await?;
         Ok(meta)
     }
 }

@@ -221,7 +221,7 @@ impl Shared {
     /// The clients of this process. The first call finds credentials and region, which may do I/O.
     pub(super) async fn connected(&self, root: &Uri) -> Result<Arc<Connected>> {
         let session = self.session()?;
-        session.connected.get_or_try_init(|| self.connect(&session.http, root)).await.cloned()
+        session.connected.get_or_try_init(|| Box::pin(self.connect(&session.http, root))).await.cloned()
     }
 
     /// Whether objects of this root go over the data plane. Directory buckets need sessions, and access

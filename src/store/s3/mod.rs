@@ -25,6 +25,7 @@ mod whole;
 mod wire;
 mod write;
 
+use super::place::Place;
 use super::*;
 use crate::error::{Code, Error};
 use crate::options::Resolved;
@@ -122,7 +123,7 @@ impl S3Store {
                 }),
             }
         };
-        self.complete(operation, uri, in_time).await
+        self.complete(operation, || uri.clone(), in_time).await
     }
 
     /// As [`S3Store::run`] for the requests of the data plane, which keeps the deadline itself, to say
@@ -130,15 +131,12 @@ impl S3Store {
     async fn run_data<T>(
         &self,
         operation: &'static str,
-        uri: &Uri,
+        key: &str,
         work: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
         match self.shared.is_on_plane(&self.root) {
-            true => {
-                let work: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>> = Box::pin(work);
-                self.complete(operation, uri, work).await
-            }
-            false => self.run(operation, uri, work).await,
+            true => self.complete(operation, || self.uri(key), work).await,
+            false => Box::pin(self.run(operation, &self.uri(key), work)).await,
         }
     }
 
@@ -146,7 +144,7 @@ impl S3Store {
     async fn complete<T>(
         &self,
         operation: &'static str,
-        uri: &Uri,
+        uri: impl Fn() -> Uri,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let began = Instant::now();
@@ -156,6 +154,7 @@ impl S3Store {
                 Code::Timeout if outcome_open => write::unknown(error),
                 _ => error,
             };
+            let uri = uri();
             let dots = uri.path().split('/').any(|part| matches!(part, "." | ".."));
             let error = match error.code() {
                 Code::InvalidArgument if dots && error.http_status().is_some() => error
@@ -199,11 +198,17 @@ impl ObjectStore for S3Store {
     }
 
     async fn get_into(&self, key: &str, request: GetRequest, dst: Window) -> Result<GetResult> {
-        self.run_data("get", &self.uri(key), read::get_into(self, key, request, dst)).await
+        self.run_data("get", key, read::get(self, key, request, &mut Place::Lent(dst))).await
+    }
+
+    async fn get(&self, key: &str, request: GetRequest, limit: usize) -> Result<(Buffer, ObjectMeta)> {
+        let mut place = Place::Fitting(limit, None);
+        let got = self.run_data("get", key, read::get(self, key, request, &mut place)).await?;
+        Ok((place.into_buffer(got.bytes)?, got.meta))
     }
 
     async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
-        let done = self.run_data("put", &self.uri(key), write::put(self, key, data, options)).await;
+        let done = self.run_data("put", key, write::put(self, key, data, options)).await;
         done.map_err(|error| match options.condition {
             PutCondition::Always => repeatable(error),
             _ => error,
@@ -216,7 +221,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn stat(&self, key: &str) -> Result<ObjectMeta> {
-        self.run_data("stat", &self.uri(key), read::stat(self, key, None)).await
+        self.run_data("stat", key, read::stat(self, key, None)).await
     }
 
     async fn list_page(&self, request: &ListRequest) -> Result<ListPage> {

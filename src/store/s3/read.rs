@@ -1,22 +1,24 @@
 //! Ranged GET straight into the destination, and HEAD.
 
 use super::wire::{Broken, Facts, Incoming, Piece, Wire};
-use super::{Code, Error, GetRequest, GetResult, ObjectMeta, Result, S3Store, Window};
+use super::{Code, Error, GetRequest, GetResult, ObjectMeta, Place, Result, S3Store};
 use super::{range_len, write};
 use crate::base::checksum::crc32c_base64_value;
 use crate::net::content_range;
 use crate::net::retry::classify::{Lost, RequestKind};
 
-pub(super) async fn get_into(
+/// Reads as much of the object as there is place for.
+pub(super) async fn get(
     store: &S3Store,
     key: &str,
     request: GetRequest,
-    mut dst: Window,
+    place: &mut Place,
 ) -> Result<GetResult> {
     let full = store.full_key(key)?;
     let offset = request.offset;
-    if dst.is_empty() {
-        let meta = stat(store, key, request.if_match.as_deref()).await?;
+    let limit = place.len();
+    if place.is_empty() {
+        let meta = Box::pin(stat(store, key, request.if_match.as_deref())).await?;
         return range_len(offset, 0, meta.size).map(|bytes| GetResult { bytes, meta });
     }
     let mut wire = Wire::new(store, RequestKind::Read).await?;
@@ -24,14 +26,14 @@ pub(super) async fn get_into(
     let mut known: Option<ObjectMeta> = None;
     let mut filled = 0;
     loop {
-        let want = known.as_ref().map_or(dst.len(), |meta| wanted(meta, offset, dst.len()));
+        let want = known.as_ref().map_or(limit, |meta| wanted(meta, offset, limit));
         let span = Span { full: &full, key, from: offset + filled as u64, len: want - filled };
         let opened = match open(store, &mut wire, &span, pin.as_deref()).await {
             Ok(Some(opened)) => opened,
             Ok(None) => {
                 // Nothing at this offset: the end of the object, or past it.
-                let meta = stat(store, key, pin.as_deref()).await?;
-                return match range_len(offset, dst.len(), meta.size)? {
+                let meta = Box::pin(stat(store, key, pin.as_deref())).await?;
+                return match range_len(offset, limit, meta.size)? {
                     0 => Ok(GetResult { bytes: 0, meta }),
                     _ => Err(Error::new(
                         Code::Protocol,
@@ -51,7 +53,7 @@ pub(super) async fn get_into(
         };
         let end = match &known {
             None => {
-                let end = range_len(offset, dst.len(), opened.meta.size)?;
+                let end = range_len(offset, limit, opened.meta.size)?;
                 pin = pin.or_else(|| opened.meta.etag.clone());
                 known = Some(opened.meta);
                 end
@@ -62,7 +64,8 @@ pub(super) async fn get_into(
             Some(_) => want,
         };
         let before = filled;
-        let outcome = wire.receive(store, opened.body, opened.piece, &mut dst[..end], &mut filled).await;
+        let dst = place.first(end)?;
+        let outcome = wire.receive(store, opened.body, opened.piece, dst, &mut filled).await;
         if let (true, Some(meta)) = (filled == end, known.take_if(|_| filled == end)) {
             return match outcome {
                 Ok(()) => Ok(GetResult { bytes: filled, meta }),
@@ -76,7 +79,7 @@ pub(super) async fn get_into(
             return Err(broken.error);
         }
         tracing::debug!(uri = %store.uri(key), filled, end, error = %broken.error, "the body ended early; going on from there");
-        wire.resume(store, broken, (filled - before) as u64).await?;
+        Box::pin(wire.resume(store, broken, (filled - before) as u64)).await?;
     }
 }
 

@@ -204,8 +204,8 @@ impl S3Upload {
 #[async_trait]
 impl Upload for S3Upload {
     async fn put_part(&self, part: Part) -> Result<()> {
-        let uri = self.store.uri(&self.key);
-        self.store.run_data("put", &uri, self.send_part(part.number, part.data, part.crc32c)).await
+        let sent = self.send_part(part.number, part.data, part.crc32c);
+        self.store.run_data("put", &self.key, sent).await
     }
 
     async fn complete(&self, parts: u32, total: UploadTotal) -> Result<PutResult> {

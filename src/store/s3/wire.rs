@@ -61,7 +61,8 @@ pub(super) struct PutPart<'a> {
     pub(super) crc: Crc32c,
 }
 
-/// The way of one operation's requests, with the attempts that were made.
+/// The way of one operation's requests, with the attempts that were made. (The SDK's futures are large:
+/// boxed, so that those of the data plane stay small.)
 pub(super) enum Wire {
     Sdk(Sdk),
     Net(Courier),
@@ -97,7 +98,7 @@ impl Wire {
         if_match: Option<&str>,
     ) -> Result<Option<(Facts, Incoming)>> {
         match self {
-            Wire::Sdk(sdk) => sdk.get(store, full, range, if_match).await,
+            Wire::Sdk(sdk) => Box::pin(sdk.get(store, full, range, if_match)).await,
             Wire::Net(courier) => {
                 let headers = [("range", range), ("if-match", if_match.unwrap_or_default())];
                 let headers = &headers[..1 + usize::from(if_match.is_some())];
@@ -117,7 +118,7 @@ impl Wire {
         if_match: Option<&str>,
     ) -> Result<Facts> {
         match self {
-            Wire::Sdk(sdk) => sdk.head(store, full, if_match).await,
+            Wire::Sdk(sdk) => Box::pin(sdk.head(store, full, if_match)).await,
             Wire::Net(courier) => {
                 let headers =
                     [("x-amz-checksum-mode", "ENABLED"), ("if-match", if_match.unwrap_or_default())];
@@ -132,7 +133,7 @@ impl Wire {
 
     pub(super) async fn put(&mut self, store: &S3Store, put: &Put<'_>) -> Result<Facts, Failed> {
         let courier = match self {
-            Wire::Sdk(sdk) => return sdk.put(store, put).await,
+            Wire::Sdk(sdk) => return Box::pin(sdk.put(store, put)).await,
             Wire::Net(courier) => courier,
         };
         let checksum = store.settings().checksum == Checksum::Always;
@@ -161,7 +162,7 @@ impl Wire {
 
     pub(super) async fn put_part(&mut self, store: &S3Store, part: &PutPart<'_>) -> Result<Facts> {
         let courier = match self {
-            Wire::Sdk(sdk) => return sdk.put_part(store, part).await,
+            Wire::Sdk(sdk) => return Box::pin(sdk.put_part(store, part)).await,
             Wire::Net(courier) => courier,
         };
         let checksum = store.settings().checksum == Checksum::Always;
@@ -186,7 +187,7 @@ impl Wire {
     pub(super) async fn resume(&mut self, store: &S3Store, broken: Broken, got: u64) -> Result<()> {
         match (self, broken.lost) {
             (_, None) => Err(broken.error),
-            (Wire::Sdk(sdk), Some(_)) => sdk.resume(store, broken.error, got).await,
+            (Wire::Sdk(sdk), Some(_)) => Box::pin(sdk.resume(store, broken.error, got)).await,
             (Wire::Net(courier), Some(lost)) => courier.resume(broken.error, lost, got).await,
         }
     }
@@ -228,7 +229,7 @@ impl Wire {
             (Wire::Net(courier), Incoming::Net(answer)) => {
                 receive(store, courier, answer, piece, dst, filled).await
             }
-            (_, Incoming::Sdk(body)) => super::sdk::receive(store, body, piece, dst, filled).await,
+            (_, Incoming::Sdk(body)) => Box::pin(super::sdk::receive(store, body, piece, dst, filled)).await,
             (Wire::Sdk(_), Incoming::Net(_)) => {
                 let error = Error::new(Code::Internal, "a body came over another way than its request");
                 Err(Broken { error, lost: None })

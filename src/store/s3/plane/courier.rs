@@ -7,10 +7,10 @@ use crate::error::{Code, Error, Result};
 use crate::net::auth::clock::Exchange;
 use crate::net::auth::escape;
 use crate::net::auth::sigv4::{self, Payload, Scratch};
-use crate::net::retry::backoff;
+use crate::net::retry::backoff::{self, Backoff};
 use crate::net::retry::classify::{self, Lost, RequestKind, Service};
 use crate::net::retry::{Attempts, Decision, First, RetryPolicy};
-use crate::net::{Answer, Body, Failure, Limits, Method, Request};
+use crate::net::{self, Answer, Body, Failure, Limits, Method, Request};
 use crate::store::s3::client::Settings;
 use crate::store::s3::{error, watch};
 use std::cell::RefCell;
@@ -122,7 +122,7 @@ impl Courier {
             operation_timeout: settings.operation_timeout,
         };
         let budget = plane.target().budget.clone();
-        let attempts = policy.start(Service::S3, kind, &budget, watch::started(), backoff::seed());
+        let attempts = policy.start(Service::S3, kind, &budget, watch::started(), Backoff::random());
         Courier { plane, attempts }
     }
 
@@ -143,7 +143,7 @@ impl Courier {
                 }
                 Err(problem) => problem,
             };
-            self.after(settings, problem, &target, key.as_deref()).await?;
+            Box::pin(self.after(settings, problem, &target, key.as_deref())).await?;
         }
     }
 
@@ -351,9 +351,14 @@ async fn pause(wait: Duration) {
 }
 
 thread_local! {
-    /// Where signatures are computed, and the lines that they are.
-    static SIGNING: RefCell<(Scratch, Vec<u8>)> = RefCell::default();
+    /// Where signatures are computed.
+    static SIGNING: RefCell<Scratch> = RefCell::default();
 }
+
+/// Room for the headers of a usual request.
+const USUAL: (usize, usize) = (8, 256);
+/// Room for the lines of a signature without a token.
+const SIGNATURE: usize = 384;
 
 fn build<'a>(ask: &Ask<'a>, target: &Target, key: Option<&Key>, now: Timestamp) -> Result<Request<'a>> {
     let room = target.base.len() + ask.key.len() + ask.key.len() / 4 + ask.query.len() + 8;
@@ -370,6 +375,8 @@ fn build<'a>(ask: &Ask<'a>, target: &Target, key: Option<&Key>, now: Timestamp) 
         .map_err(|e| Error::new(Code::Internal, "the path of a request is not escaped").with_source(&e))?;
     let mut request = Request::new(ask.method, line)?;
     let headers = request.headers_mut();
+    headers.reserve(USUAL.0, USUAL.1);
+    headers.push("user-agent", concat!("s3dlio/", env!("CARGO_PKG_VERSION")))?;
     for (name, value) in ask.headers {
         headers.push(name, value)?;
     }
@@ -381,35 +388,42 @@ fn build<'a>(ask: &Ask<'a>, target: &Target, key: Option<&Key>, now: Timestamp) 
         headers.push(&name, value)?;
     }
     if let Some(key) = key {
-        SIGNING.with_borrow_mut(|(scratch, lines)| {
-            let headers: Vec<_> = request.headers().iter().collect();
-            let to_sign = sigv4::Request {
-                method: ask.method.name(),
-                host: target.peer.endpoint().authority(),
-                path: &request.target()[..end],
-                query: ask.query,
-                headers: &headers,
-                payload: match (ask.sign_body, ask.body) {
-                    (false, body) if !body.is_empty() => Payload::Unsigned,
-                    (_, body) => Payload::Bytes(body),
-                },
-            };
-            let token = key.token.as_ref();
-            let credentials = sigv4::Credentials { id: &key.id, secret: &key.secret, token };
-            lines.clear();
-            target.signer.sign(&to_sign, &credentials, now, scratch, lines)?;
-            let lines = std::str::from_utf8(lines)
-                .map_err(|e| Error::new(Code::Internal, "a signature is no text").with_source(&e))?;
-            let headers = request.headers_mut();
-            for (name, value) in lines.lines().filter_map(|line| line.split_once(": ")) {
-                headers.push(name, value)?;
-            }
-            Ok::<_, Error>(())
+        request.sign(|request, lines| {
+            lines.reserve(SIGNATURE);
+            with_listed(request.headers(), |headers| {
+                let to_sign = sigv4::Request {
+                    method: ask.method.name(),
+                    host: target.peer.endpoint().authority(),
+                    path: &request.target()[..end],
+                    query: ask.query,
+                    headers,
+                    payload: match (ask.sign_body, ask.body) {
+                        (false, body) if !body.is_empty() => Payload::Unsigned,
+                        (_, body) => Payload::Bytes(body),
+                    },
+                };
+                let token = key.token.as_ref();
+                let credentials = sigv4::Credentials { id: &key.id, secret: &key.secret, token };
+                SIGNING.with_borrow_mut(|scratch| {
+                    target.signer.sign(&to_sign, &credentials, now, scratch, lines)
+                })
+            })
         })?;
     }
-    request.headers_mut().push("user-agent", concat!("s3dlio/", env!("CARGO_PKG_VERSION")))?;
     let conditional = |(name, _): &(&str, &str)| matches!(*name, "if-match" | "if-none-match");
     let commits = ask.method == Method::Put && ask.headers.iter().any(conditional);
     request.set_replayable(!commits);
     Ok(if ask.body.is_empty() { request } else { request.with_body(Body::Slice(ask.body)) })
+}
+
+/// Gives `f` the headers as a list, which for a usual request allocates nothing.
+fn with_listed<R>(headers: &net::Headers, f: impl FnOnce(&[(&str, &str)]) -> R) -> R {
+    let mut few = [("", ""); 2 * USUAL.0];
+    match few.get_mut(..headers.len()) {
+        Some(list) => {
+            list.iter_mut().zip(headers.iter()).for_each(|(place, header)| *place = header);
+            f(list)
+        }
+        None => f(&headers.iter().collect::<Vec<_>>()),
+    }
 }
