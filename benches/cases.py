@@ -145,9 +145,15 @@ def put_64m_multipart(w):
 
 def put_4k(w):
     n = w.scale(5_000, 500)
-    return put_case(
-        w, f"{n} objects of 4 KiB, 16 threads", "put", [Goal("cpu", 1 / 6, "sdk")],
-        small=True, count=n, threads=16, size=4 * KIB, passes=w.scale(4, 1))
+    same = dict(count=n, size=4 * KIB, passes=w.scale(4, 1))
+    case = put_case(
+        w, f"{n} objects of 4 KiB, 16 in flight", "put_many", [Goal("cpu", 1 / 6, "sdk")], small=True,
+        options={"transfer.put_many_concurrency": 16}, limit={"threads": 16}, **same)
+    folder = w.put_folder()
+    case.clients["threads"] = w.client(
+        "put", w.s3_put(folder), threads=16, before=lambda: w.empty(folder),
+        after=lambda: w.check_stored(folder, n, 4 * KIB), **same)
+    return case
 
 
 def file_1g(w):

@@ -4,6 +4,7 @@
      get_many  all objects in one call, into the library's buffers
      get_into  whole objects into memory of the caller's that each thread uses again
      put       objects from one memory of the caller's
+     put_many  the same in one call
      write     objects through a writer, in pieces of piece=BYTES that are handed over without a copy
      upload    the objects 0..count with the bytes that the others expect; creates the container
      idle      after one put and one get: prints what the process holds
@@ -75,6 +76,13 @@ static void put_one(size_t index, size_t thread) {
 
 static void put(void) { spread(put_one); }
 
+static void put_many(void) {
+    s3dlio_put_item *items = calloc(count, sizeof *items);
+    for (size_t i = 0; i < count; i++) items[i] = (s3dlio_put_item){.key = keys[i], .data = payload, .length = size};
+    CALL(s3dlio_store_put_many, store, items, count, NULL, 0);
+    free(items);
+}
+
 static s3dlio_buffer *piece_of[4096];
 static size_t pieces;
 
@@ -139,6 +147,7 @@ int main(int argc, char **argv) {
     payload = memory(size);
     if (!strcmp(operation, "upload")) return upload(), 0;
     fill(payload, size, 0);
+    if (!strcmp(operation, "put_many")) return measure(put_many), 0;
     if (!strcmp(operation, "put")) return measure(put), 0;
     if (!strcmp(operation, "write")) return prepare_pieces(), measure(write_all), 0;
     die("%s: there is no such operation", operation);

@@ -930,38 +930,6 @@ void s3dlio_store_free(s3dlio_store *store);
  * an error the contents of the destination are unspecified.
  */
 
-/** One outcome of s3dlio_store_get_many. This struct never grows. */
-typedef struct s3dlio_get_result {
-    /** The object's bytes, or NULL. The caller frees it. */
-    s3dlio_buffer *data;
-    /** The error, or NULL. The caller frees it. */
-    s3dlio_error *error;
-    /** S3DLIO_OK or the error's code. */
-    int32_t status;
-    /** 0. */
-    uint32_t reserved;
-} s3dlio_get_result;
-
-/** One check of s3dlio_store_validate_many. This struct never grows. */
-typedef struct s3dlio_check {
-    /** In: the object. */
-    const char *key;
-    /** In: the first byte. */
-    uint64_t offset;
-    /** In: how many bytes; S3DLIO_TO_END: up to the end. */
-    uint64_t length;
-    /** In: 1: compare with crc32c; 0: with the checksum that the store recorded of the whole object. */
-    uint32_t has_crc32c;
-    /** In: what the stored bytes of the range must have. */
-    uint32_t crc32c;
-    /** Out: S3DLIO_OK or the error's code. */
-    int32_t status;
-    /** 0. */
-    uint32_t reserved;
-    /** Out: the error, or NULL. The caller frees it. */
-    s3dlio_error *error;
-} s3dlio_check;
-
 /**
  * Reads a whole object.
  * Since: 0.1
@@ -1020,18 +988,6 @@ int32_t s3dlio_store_get_ranges(const s3dlio_store *store,
                                 s3dlio_error **err);
 
 /**
- * Reads many whole objects at once. `results` has room for `count` results, in the order of the
- * keys, and is always filled, also on failure, if it is not NULL: the caller frees what is not
- * NULL in it. Returns S3DLIO_OK if all were read, else the first failure.
- * Since: 0.1
- */
-int32_t s3dlio_store_get_many(const s3dlio_store *store,
-                              const char *const *keys,
-                              size_t count,
-                              s3dlio_get_result *results,
-                              s3dlio_error **err);
-
-/**
  * Reads an object, or `length` bytes of it from `offset` (S3DLIO_TO_END: up to the end), and compares
  * the CRC32C of the stored bytes with `*crc32c`; where that is NULL, with the checksum that the
  * store recorded (whole objects only).
@@ -1044,6 +1000,91 @@ int32_t s3dlio_store_validate(const s3dlio_store *store,
                               uint64_t offset,
                               uint64_t length,
                               const uint32_t *crc32c,
+                              s3dlio_error **err);
+
+/*
+ * ==================================================================================================
+ * Many objects in one call
+ *
+ * `transfer.get_many_concurrency` (`transfer.put_many_concurrency`) of them are in flight at once. Each
+ * has an outcome of its own, in the order given: one that fails does not stop the others. The call's
+ * own status and error are those of the first that failed, with the detail `index`.
+ *
+ * Beside the errors named at the stores: those of the call for one object.
+ */
+
+/** One outcome of s3dlio_store_get_many. This struct never grows. */
+typedef struct s3dlio_get_result {
+    /** The object's bytes, or NULL. The caller frees it. */
+    s3dlio_buffer *data;
+    /** The error, or NULL. The caller frees it. */
+    s3dlio_error *error;
+    /** S3DLIO_OK or the error's code. */
+    int32_t status;
+    /** 0. */
+    uint32_t reserved;
+} s3dlio_get_result;
+
+/** One object of s3dlio_store_put_many. This struct never grows. */
+typedef struct s3dlio_put_item {
+    /** In: the object. */
+    const char *key;
+    /** In: its bytes; may be NULL where length is 0. */
+    const void *data;
+    /** In: how many. */
+    size_t length;
+    /** Out: S3DLIO_OK or the error's code. */
+    int32_t status;
+    /** Out: CRC32C of the bytes, where they were stored. */
+    uint32_t crc32c;
+    /** Out: the error, or NULL. The caller frees it. */
+    s3dlio_error *error;
+} s3dlio_put_item;
+
+/** One check of s3dlio_store_validate_many. This struct never grows. */
+typedef struct s3dlio_check {
+    /** In: the object. */
+    const char *key;
+    /** In: the first byte. */
+    uint64_t offset;
+    /** In: how many bytes; S3DLIO_TO_END: up to the end. */
+    uint64_t length;
+    /** In: 1: compare with crc32c; 0: with the checksum that the store recorded of the whole object. */
+    uint32_t has_crc32c;
+    /** In: what the stored bytes of the range must have. */
+    uint32_t crc32c;
+    /** Out: S3DLIO_OK or the error's code. */
+    int32_t status;
+    /** 0. */
+    uint32_t reserved;
+    /** Out: the error, or NULL. The caller frees it. */
+    s3dlio_error *error;
+} s3dlio_check;
+
+/**
+ * Reads many whole objects at once. `results` has room for `count` results, in the order of the
+ * keys, and is always filled, also on failure, if it is not NULL: the caller frees what is not
+ * NULL in it. Returns S3DLIO_OK if all were read, else the first failure.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_get_many(const s3dlio_store *store,
+                              const char *const *keys,
+                              size_t count,
+                              s3dlio_get_result *results,
+                              s3dlio_error **err);
+
+/**
+ * Stores many objects at once, each as s3dlio_store_put does, with the same options (NULL: all defaults).
+ * The data is read in place and not used after the call. Sets status, crc32c and error of every item,
+ * also on failure, if `items` is not NULL. Returns S3DLIO_OK if all were stored, else the first failure;
+ * the others are stored or not by themselves.
+ * Since: 0.1
+ */
+int32_t s3dlio_store_put_many(const s3dlio_store *store,
+                              s3dlio_put_item *items,
+                              size_t count,
+                              const s3dlio_put_options *options,
+                              size_t options_size,
                               s3dlio_error **err);
 
 /**

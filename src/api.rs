@@ -33,8 +33,8 @@ pub use crate::store::{
     direct_io_store_for_uri, high_performance_store_for_uri, store_for_uri,
 };
 pub use crate::transfer::{
-    Check, Lister, Reader, WriteStats, Writer, delete_prefix, get, get_many, get_range, put, validate,
-    validate_many,
+    Check, Lister, Reader, WriteStats, Writer, delete_prefix, get, get_many, get_range, put, put_many,
+    validate, validate_many,
 };
 
 /// For programs that bring their own memory, implement a backend, or have no async runtime.
@@ -45,7 +45,8 @@ pub mod advanced {
     pub use crate::options::{Kind, OptionDef, TABLE as OPTION_TABLE};
     pub use crate::runtime::{block_on, shutdown};
     pub use crate::store::{
-        Capabilities, GetRequest, GetResult, ListPage, ListRequest, ObjectStore, Part, Upload, UploadTotal,
+        Capabilities, Content, GetRequest, GetResult, ListPage, ListRequest, ObjectStore, Part, Upload,
+        UploadTotal,
     };
     pub use crate::transfer::{get_into, get_range_into, get_ranges};
 }

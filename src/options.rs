@@ -153,11 +153,13 @@ S3_SECRET_ACCESS_KEY = "s3.secret_access_key", Kind::Secret, "", ["S3DLIO_S3_SEC
 S3_SESSION_TOKEN = "s3.session_token", Kind::Secret, "", ["S3DLIO_S3_SESSION_TOKEN"],
     "Session token of temporary static credentials.";
 TRANSFER_GET_MANY_CONCURRENCY = "transfer.get_many_concurrency", Kind::Count { min: 1, max: 4096 }, "32", ["S3DLIO_GET_MANY_CONCURRENCY"],
-    "Objects or ranges in flight in one call for many.";
+    "Objects or ranges in flight in one call that reads many.";
 TRANSFER_PART_SIZE = "transfer.part_size", Kind::Size { min: 5 * MIB, max: 4000 * MIB }, "16MiB", ["S3DLIO_PART_SIZE"],
     "Size of the parts that a writer uploads; it grows by itself before the service's limit of parts.";
 TRANSFER_PARTS_IN_FLIGHT = "transfer.parts_in_flight", Kind::Count { min: 1, max: 256 }, "4", ["S3DLIO_PARTS_IN_FLIGHT"],
     "Parts of one writer that upload at the same time; a writer holds one more in memory.";
+TRANSFER_PUT_MANY_CONCURRENCY = "transfer.put_many_concurrency", Kind::Count { min: 1, max: 4096 }, "32", ["S3DLIO_PUT_MANY_CONCURRENCY"],
+    "Objects in flight in one call that stores many.";
 TRANSFER_RANGE_CONCURRENCY = "transfer.range_concurrency", Kind::Count { min: 0, max: 1024 }, "0", ["S3DLIO_RANGE_CONCURRENCY"],
     "Ranges of one object in flight; 0 chooses by size.";
 TRANSFER_RANGE_SIZE = "transfer.range_size", Kind::Size { min: 0, max: 4 * GIB }, "0", ["S3DLIO_CHUNK_SIZE"],

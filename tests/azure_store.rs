@@ -74,7 +74,7 @@ fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 fn put(store: &Store, key: &str, data: &[u8], options: &PutOptions) -> Result<PutResult> {
-    wait(store.put(key, Bytes::copy_from_slice(data), options))
+    wait(store.put(key, Bytes::copy_from_slice(data).into(), options))
 }
 
 fn get(store: &Store, key: &str, offset: u64, len: usize) -> Result<Vec<u8>> {
@@ -530,7 +530,7 @@ fn w1_lent_memory_comes_back_from_a_stuck_upload() {
     let faker = Faker { endpoint, seen: Default::default() };
     let store = fake(&faker, &[("net.progress_timeout_ms", "200"), ("net.max_attempts", "1")]);
     let data = vec![7; 64 << 20];
-    let error = lend(&data, |bytes| wait(store.put("k", bytes, &PutOptions::default()))).unwrap_err();
+    let error = lend(&data, |bytes| wait(store.put("k", bytes.into(), &PutOptions::default()))).unwrap_err();
     assert_eq!(error.code(), Code::UnknownOutcome, "{error}");
     assert!(error.to_string().contains("no byte moved"), "{error}");
 }
@@ -552,7 +552,7 @@ fn an_early_refusal_is_heard() {
     });
     let store = fake(&faker, &[("net.max_attempts", "1")]);
     let data = vec![7; 64 << 20];
-    let error = lend(&data, |bytes| wait(store.put("k", bytes, &PutOptions::default()))).unwrap_err();
+    let error = lend(&data, |bytes| wait(store.put("k", bytes.into(), &PutOptions::default()))).unwrap_err();
     assert_eq!(error.code(), Code::Unauthenticated, "{error}");
     drop(server.join().unwrap());
 }

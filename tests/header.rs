@@ -8,8 +8,8 @@ use std::process::Command;
 
 /// The files of `src/ffi` that make a section of the header, in its order.
 const SECTIONS: &[&str] = &[
-    "types", "library", "log", "error", "buffer", "options", "store", "get", "lister", "reader", "writer",
-    "oneshot", "queue", "submit",
+    "types", "library", "log", "error", "buffer", "options", "store", "get", "many", "lister", "reader",
+    "writer", "oneshot", "queue", "submit",
 ];
 
 fn repository() -> &'static Path {

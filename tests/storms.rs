@@ -49,7 +49,7 @@ impl Place {
     /// This many gets of one object; how many gave its bytes, all others being `Unavailable`.
     fn get(&self, count: usize) -> usize {
         let keys = vec!["object".to_owned(); count];
-        let results = block_on(api::get_many(&self.store, &keys)).unwrap();
+        let results = block_on(api::get_many(&self.store, keys)).unwrap();
         let good = results.into_iter().filter(|result| match result {
             Ok(bytes) => {
                 assert_eq!(&bytes[..], b"bytes");

@@ -297,7 +297,7 @@ fn unfinished(backend: Backend) {
                     let old = bytes::Bytes::copy_from_slice(before);
                     // Not .zst on the outside: the checker would decompress it.
                     if level == 0 {
-                        run(store.put(writer.key(), old, &PutOptions::default())).unwrap();
+                        run(store.put(writer.key(), old.into(), &PutOptions::default())).unwrap();
                         objects.push(described(writer.key(), before, before));
                     }
                 }
@@ -314,7 +314,7 @@ fn unfinished(backend: Backend) {
         for size in [10, 2 * PART] {
             let key = format!("taken-{size}");
             let old = bytes::Bytes::copy_from_slice(before);
-            run(store.put(&key, old, &PutOptions::default())).unwrap();
+            run(store.put(&key, old.into(), &PutOptions::default())).unwrap();
             objects.push(described(&key, before, before));
             let resolved = options(0).resolve().unwrap();
             let mut writer = run(Writer::open(&store, &key, &resolved, &only)).unwrap();

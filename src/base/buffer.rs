@@ -420,6 +420,20 @@ pub fn lend<R>(data: &[u8], f: impl FnOnce(Bytes) -> R) -> R {
     f(unsafe { bytes_of(data.as_ptr(), data.len(), lease) })
 }
 
+/// As [`lend`], of many pieces at once.
+pub fn lend_many<R>(pieces: &[&[u8]], f: impl FnOnce(Vec<Bytes>) -> R) -> R {
+    let done = Arc::new((Mutex::new(false), Condvar::new()));
+    let lease: Keep = Arc::new(Lease { buffer: Mutex::new(None), done: Some(done.clone()), _keep: None });
+    let lend = |piece: &&[u8]| {
+        // SAFETY: the caller's borrows last until `WaitForLease` has seen the lease dropped.
+        unsafe { lent_bytes(piece.as_ptr(), piece.len(), lease.clone()) }
+    };
+    let lent = pieces.iter().map(lend).collect();
+    let _wait = WaitForLease(done); // waits also when `f` panics
+    drop(lease); // only the pieces keep it
+    f(lent)
+}
+
 /// Memory that somebody else owns as [`Bytes`], without a copy.
 ///
 /// # Safety

@@ -23,6 +23,7 @@ mod info;
 mod library;
 mod lister;
 mod log;
+mod many;
 mod oneshot;
 mod options;
 mod queue;

@@ -66,14 +66,15 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     }
 
     /// Stores the object whole or not at all; `UnknownOutcome` where it may have arrived and neither an
-    /// answer nor the object tells. What was refused, or never had a connection, fails plainly. `data` may be the caller's memory: no clone of it may
-    /// outlive the call.
-    async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult>;
+    /// answer nor the object tells. What was refused, or never had a connection, fails plainly. The data may
+    /// be the caller's memory: no clone of it may outlive the call.
+    async fn put(&self, key: &str, content: Content, options: &PutOptions) -> Result<PutResult>;
 
     /// As [`ObjectStore::put`], with the checksum of `data`, which some stores compute while they write.
     async fn put_checked(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<(PutResult, Crc32c)> {
-        let crc = Crc32c::of(&data);
-        Ok((self.put(key, data, options).await?, crc))
+        let content = Content::of(data);
+        let crc32c = content.crc32c;
+        Ok((self.put(key, content, options).await?, crc32c))
     }
 
     /// Starts an object that comes in parts. Nothing is visible before

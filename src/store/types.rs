@@ -90,6 +90,27 @@ pub enum PutCondition {
     IfMatch(String),
 }
 
+/// The bytes of an object that is stored whole, with their checksum: computed once, where they are in
+/// the cache.
+#[derive(Clone, Debug)]
+pub struct Content {
+    pub data: Bytes,
+    /// Of `data`.
+    pub crc32c: Crc32c,
+}
+
+impl Content {
+    pub fn of(data: Bytes) -> Content {
+        Content { crc32c: Crc32c::of(&data), data }
+    }
+}
+
+impl From<Bytes> for Content {
+    fn from(data: Bytes) -> Content {
+        Content::of(data)
+    }
+}
+
 /// What was stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PutResult {

@@ -23,7 +23,7 @@ pub use delete::delete_prefix;
 pub use get::{get, get_into, get_many, get_range, get_range_into, get_ranges};
 pub use list::Lister;
 pub use progress::count_bytes;
-pub use put::put;
+pub use put::{put, put_many};
 pub use reader::Reader;
 pub use validate::{Check, validate, validate_many};
 pub use writer::{WriteStats, Writer};

@@ -3,11 +3,13 @@
 use super::WriteStats;
 use super::progress::moved;
 use super::sink::Sink;
+use super::tasks::run_all;
 use crate::base::checksum::Crc32c;
 use crate::error::Result;
 use crate::options;
 use crate::store::{PutOptions, Store, check_put_options};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Stores `data` whole or not at all: one request, or parallel parts where it is larger than two
 /// parts. `data` may be lent: no piece of it is kept after the call.
@@ -34,6 +36,23 @@ pub async fn put(store: &Store, key: &str, data: Bytes, options: &PutOptions) ->
             Err(context(error))
         }
     }
+}
+
+/// Many objects in one call, `transfer.put_many_concurrency` of them at once; one result each, in the
+/// order of `items`.
+pub async fn put_many(
+    store: &Store,
+    items: Vec<(String, Bytes)>,
+    options: &PutOptions,
+) -> Vec<Result<WriteStats>> {
+    let limit = store.options().size(&options::TRANSFER_PUT_MANY_CONCURRENCY);
+    let inline = store.capabilities().blocking_io;
+    let with = Arc::new((store.clone(), options.clone()));
+    let job = move |(key, data): (String, Bytes)| {
+        let with = with.clone();
+        async move { put(&with.0, &key, data, &with.1).await }
+    };
+    run_all(items, limit, inline, job).await
 }
 
 fn stats(crc: Crc32c, parts: u32, etag: Option<String>) -> WriteStats {

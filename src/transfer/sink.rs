@@ -9,7 +9,7 @@ use crate::base::checksum::Crc32c;
 use crate::error::{Code, Error, Result};
 use crate::options::{self, Resolved};
 use crate::runtime::{self, Era};
-use crate::store::{Part, PutOptions, PutResult, Store, Upload, UploadTotal};
+use crate::store::{Content, Part, PutOptions, PutResult, Store, Upload, UploadTotal};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -208,7 +208,7 @@ impl Sink {
                 }
             };
             self.requests += 1;
-            return self.store.put(&self.key, data, &self.put).await;
+            return self.store.put(&self.key, Content { data, crc32c: self.sent }, &self.put).await;
         }
         self.ship().await?;
         while let Some(part) = self.pending.parts.next().await {

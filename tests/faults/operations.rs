@@ -150,7 +150,7 @@ fn get_many(stage: &Stage) -> Running<'_> {
         let keys = ["list/a", "list/b", "list/c", "small"].map(str::to_owned);
         let wanted = [pattern(3, 5), pattern(4, 6), pattern(5, 7), pattern(1, SMALL)];
         let mut outcome = Outcome::Done;
-        for (got, wanted) in api::get_many(&stage.store, keys).await.into_iter().zip(wanted) {
+        for (got, wanted) in api::get_many(&stage.store, keys.to_vec()).await.into_iter().zip(wanted) {
             match got {
                 Ok(got) => {
                     exact(&got, &wanted)?;

@@ -159,7 +159,7 @@ fn s2_record_survives_copy_and_rename() {
             metadata: [("owner".into(), "a=b".into()), ("empty".into(), "".into())].into(),
             condition: PutCondition::Always,
         };
-        wait(store.put("a", Bytes::from_static(b"123456789"), &options)).unwrap();
+        wait(store.put("a", Bytes::from_static(b"123456789").into(), &options)).unwrap();
         wait(store.copy("a", "x/b")).unwrap();
         wait(store.rename("x/b", "y/c")).unwrap();
         assert_code(wait(store.rename("x/b", "y/c")), Code::NotFound);

@@ -52,7 +52,7 @@ fn d1_files_have_exactly_the_bytes_that_were_put() {
             // From memory that is aligned, and from memory that is not.
             for shift in [0, 1] {
                 let data = Bytes::from_owner(Buffer::copy_of(&data).unwrap()).slice(shift..size + shift);
-                wait(store.put("k", data.clone(), &PutOptions::default())).unwrap();
+                wait(store.put("k", data.clone().into(), &PutOptions::default())).unwrap();
                 let stored = std::fs::read(dir.path().join("k")).unwrap();
                 assert_eq!(stored.len(), size);
                 assert!(stored == data, "{size} bytes from memory shifted by {shift} differ");

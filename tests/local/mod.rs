@@ -40,7 +40,7 @@ fn put(store: &Store, key: &str, data: &[u8]) -> Result<PutResult> {
 
 fn put_if(store: &Store, key: &str, data: &[u8], condition: PutCondition) -> Result<PutResult> {
     let options = PutOptions { condition, ..PutOptions::default() };
-    wait(store.put(key, Bytes::copy_from_slice(data), &options))
+    wait(store.put(key, Bytes::copy_from_slice(data).into(), &options))
 }
 
 fn get(store: &Store, key: &str) -> Result<Vec<u8>> {

@@ -124,7 +124,7 @@ fn s2_a_file_system_without_attributes_refuses_metadata_and_keeps_no_checksum() 
     let meta = wait(store.stat("k")).unwrap();
     assert_eq!((meta.size, meta.crc32c), (9, None));
     let options = PutOptions { content_type: Some("text/plain".into()), ..PutOptions::default() };
-    assert_code(wait(store.put("typed", Bytes::from_static(b"1"), &options)), Code::Unsupported);
+    assert_code(wait(store.put("typed", Bytes::from_static(b"1").into(), &options)), Code::Unsupported);
     wait(store.copy("k", "copied")).unwrap();
     assert_eq!(names_below(dir.path()), ["copied", "k"]);
     assert_eq!(get(&store, "copied").unwrap(), b"123456789");

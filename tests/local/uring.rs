@@ -25,7 +25,7 @@ fn data(size: usize) -> Vec<u8> {
 }
 
 fn get_many(store: &Store, keys: &[String]) -> Vec<Result<Vec<u8>>> {
-    let results = wait(transfer::get_many(store, keys));
+    let results = wait(transfer::get_many(store, keys.to_vec()));
     results.into_iter().map(|result| result.map(|data| data.to_vec())).collect()
 }
 

@@ -22,7 +22,7 @@ fn child() {
         Err(_) => Options::new(),
     };
     let store = store_for_uri(&std::env::var("CHILD_URI").unwrap(), &options).unwrap();
-    let outcome = run(store.put("k", Bytes::from_static(b"x"), &PutOptions::default()));
+    let outcome = run(store.put("k", Bytes::from_static(b"x").into(), &PutOptions::default()));
     match outcome.and_then(|_| run(store.stat("k"))) {
         Ok(meta) => println!("{DONE} {} bytes", meta.size),
         Err(error) => println!("child: {:?}: {error}", error.code()),
@@ -161,7 +161,7 @@ fn s3_region_of_option_environment_and_profile() {
 
 fn put_error(options: &Options, uri: &str) -> Error {
     let store = store_for_uri(uri, options).unwrap();
-    run(store.put("k", Bytes::from_static(b"x"), &PutOptions::default())).unwrap_err()
+    run(store.put("k", Bytes::from_static(b"x").into(), &PutOptions::default())).unwrap_err()
 }
 
 #[test]
@@ -200,9 +200,9 @@ fn s3_anonymous_requests_are_not_signed() {
 
     let fake = Fake::start(|_, _| Reply::Keep(http(200, &["ETag: \"e\""], "")));
     let public = options(&[("s3.endpoint", &fake.endpoint), ("s3.anonymous", "true")]);
-    run(store_for_uri("s3://bucket", &public).unwrap().put("k", Bytes::new(), &PutOptions::default()))
+    run(store_for_uri("s3://bucket", &public).unwrap().put("k", Bytes::new().into(), &PutOptions::default()))
         .unwrap();
-    run(store_at(&fake, &[]).put("k", Bytes::new(), &PutOptions::default())).unwrap();
+    run(store_at(&fake, &[]).put("k", Bytes::new().into(), &PutOptions::default())).unwrap();
     let signed = |at: usize| fake.requests()[at].contains("authorization: AWS4-HMAC-SHA256");
     assert_eq!((signed(0), signed(1)), (false, true));
 }
@@ -213,7 +213,7 @@ fn s3_a_missing_bucket_is_named_by_every_operation() {
     let store = store_for_uri(&format!("s3://{}", unique("missing")), &s3_options(&endpoint)).unwrap();
     let errors = [
         run(store.stat("k")).map(drop),
-        run(store.put("k", Bytes::new(), &PutOptions::default())).map(drop),
+        run(store.put("k", Bytes::new().into(), &PutOptions::default())).map(drop),
         run(store.create_upload("k", &PutOptions::default())).map(drop),
         run(store.list_page(&ListRequest::default())).map(drop),
         run(store.copy("a", "b")).map(drop),
@@ -230,7 +230,7 @@ fn s3_a_missing_bucket_is_named_by_every_operation() {
 #[test]
 fn s3_denied_is_not_unauthenticated() {
     let fake = Fake::start(|_, _| Reply::Keep(failure(403, "AccessDenied")));
-    let error = run(store_at(&fake, &[]).put("k", Bytes::new(), &PutOptions::default())).unwrap_err();
+    let error = run(store_at(&fake, &[]).put("k", Bytes::new().into(), &PutOptions::default())).unwrap_err();
     assert_eq!(error.code(), Code::PermissionDenied, "{error}");
 }
 
@@ -240,6 +240,6 @@ fn s3_a_bucket_elsewhere_says_where() {
         let body = "<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>";
         Reply::Keep(http(301, &["x-amz-bucket-region: eu-west-3"], body))
     });
-    let error = run(store_at(&fake, &[]).put("k", Bytes::new(), &PutOptions::default())).unwrap_err();
+    let error = run(store_at(&fake, &[]).put("k", Bytes::new().into(), &PutOptions::default())).unwrap_err();
     assert!(error.hint().unwrap().contains("eu-west-3"), "{error}");
 }

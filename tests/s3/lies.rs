@@ -198,7 +198,8 @@ fn s2_a_large_object_is_copied_in_parts_that_cover_it() {
 fn i1_a_checksum_in_the_answer_that_is_not_ours_is_a_mismatch() {
     let fake = Fake::start(|_, _| Reply::Keep(http(200, &[ETAG, "x-amz-checksum-crc32c: AAAAAA=="], "")));
     let put = store_at(&fake, &[]);
-    let error = run(put.put("k", Bytes::from_static(b"123456789"), &PutOptions::default())).unwrap_err();
+    let error =
+        run(put.put("k", Bytes::from_static(b"123456789").into(), &PutOptions::default())).unwrap_err();
     assert_eq!(error.code(), Code::ChecksumMismatch);
     assert!(error.to_string().contains("crc32c:e3069283"), "{error}");
 }
@@ -247,7 +248,7 @@ fn s2_conditions_are_refused_where_the_service_is_said_to_ignore_them() {
     let store = store_at(&fake, &[("s3.conditional_put", "false")]);
     assert!(!store.capabilities().conditional_put);
     let options = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
-    assert_eq!(run(store.put("k", Bytes::new(), &options)).unwrap_err().code(), Code::Unsupported);
+    assert_eq!(run(store.put("k", Bytes::new().into(), &options)).unwrap_err().code(), Code::Unsupported);
     assert_eq!(run(store.create_upload("k", &options)).unwrap_err().code(), Code::Unsupported);
     assert!(fake.requests().is_empty(), "nothing may be sent");
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 fn put(store: &Store, key: &str) -> s3dlio::Result<s3dlio::store::PutResult> {
-    run(store.put(key, Bytes::from_static(b"x"), &PutOptions::default()))
+    run(store.put(key, Bytes::from_static(b"x").into(), &PutOptions::default()))
 }
 
 /// The value of a header of a request.
@@ -198,7 +198,7 @@ fn w3_a_conditional_put_without_an_answer_is_looked_for_before_it_is_sent_again(
         (_, false) => Reply::Keep(http(200, &["ETag: \"e\""], "")),
     });
     let options = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
-    run(store_at(&fake, &[]).put("k", Bytes::from_static(b"x"), &options)).unwrap();
+    run(store_at(&fake, &[]).put("k", Bytes::from_static(b"x").into(), &options)).unwrap();
     let methods: Vec<_> = fake.requests().iter().map(|r| r.split(' ').next().unwrap().to_owned()).collect();
     let expected: &[&str] = if on_plane() { &["PUT", "HEAD", "PUT"] } else { &["PUT", "PUT"] };
     assert_eq!(methods, expected);

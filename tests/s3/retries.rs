@@ -19,7 +19,7 @@ fn h1_an_overloaded_server_is_asked_again() {
         0 => Reply::Keep(failure(503, "SlowDown")),
         _ => Reply::Keep(http(200, &["ETag: \"e\""], "")),
     });
-    run(store_at(&fake, &[]).put("k", Bytes::from_static(b"x"), &PutOptions::default())).unwrap();
+    run(store_at(&fake, &[]).put("k", Bytes::from_static(b"x").into(), &PutOptions::default())).unwrap();
     assert_eq!(fake.requests().len(), 2);
 }
 
@@ -65,7 +65,7 @@ fn w3_a_conditional_conflict_is_tried_again() {
         0 => Reply::Keep(failure(409, "ConditionalRequestConflict")),
         _ => Reply::Keep(http(200, &["ETag: \"e\""], "")),
     });
-    run(store_at(&fake, &[]).put("k", Bytes::from_static(b"x"), &create_only())).unwrap();
+    run(store_at(&fake, &[]).put("k", Bytes::from_static(b"x").into(), &create_only())).unwrap();
     assert_eq!(fake.requests().len(), 2);
 }
 
@@ -89,7 +89,7 @@ fn create_with_lost_answer(ours: bool) -> s3dlio::Result<s3dlio::store::PutResul
             _ => Reply::Keep(failure(412, "PreconditionFailed")),
         }
     });
-    run(store_at(&fake, &[]).put("k", Bytes::from_static(b"123456789"), &create_only()))
+    run(store_at(&fake, &[]).put("k", Bytes::from_static(b"123456789").into(), &create_only()))
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn put_with_lost_answers(there: &'static [&'static str]) -> s3dlio::Result<s3dli
         ..PutOptions::default()
     };
     let store = store_at(&fake, &[("net.max_attempts", "2")]);
-    let result = run(store.put("k", Bytes::from_static(b"123456789"), &options));
+    let result = run(store.put("k", Bytes::from_static(b"123456789").into(), &options));
     assert_eq!(fake.requests().iter().filter(|r| r.starts_with("PUT")).count(), 2, "tried again first");
     result
 }
@@ -145,7 +145,7 @@ fn s2_a_refusal_after_a_lost_answer_leaves_the_outcome_open() {
         _ if request.starts_with("HEAD") => Reply::Keep(b"HTTP/1.1 403 X\r\n\r\n".to_vec()),
         _ => Reply::Keep(failure(403, "AccessDenied")),
     });
-    let error = run(store_at(&fake, &[]).put("k", Bytes::from_static(b"x"), &PutOptions::default()));
+    let error = run(store_at(&fake, &[]).put("k", Bytes::from_static(b"x").into(), &PutOptions::default()));
     let error = error.unwrap_err();
     assert_eq!((error.code(), error.http_status()), (Code::UnknownOutcome, Some(403)), "{error}");
 }
@@ -172,7 +172,7 @@ fn s2_a_write_that_cannot_have_arrived_fails_plainly() {
         let store = s3dlio::store::store_for_uri("s3://bucket", &all).unwrap();
         for options in [PutOptions::default(), create_only()] {
             for data in [&b"x"[..], b""] {
-                let error = run(store.put("k", Bytes::from_static(data), &options)).unwrap_err();
+                let error = run(store.put("k", Bytes::from_static(data).into(), &options)).unwrap_err();
                 assert_eq!(error.code(), code, "{endpoint} {options:?} {data:?}: {error}");
             }
         }
@@ -187,7 +187,7 @@ fn s2_a_deadline_before_anything_was_sent_is_a_timeout() {
     all.set("net.operation_timeout_ms", "300").unwrap();
     let store = s3dlio::store::store_for_uri("s3://bucket", &all).unwrap();
     for options in [PutOptions::default(), create_only()] {
-        let error = run(store.put("k", Bytes::from_static(b"x"), &options)).unwrap_err();
+        let error = run(store.put("k", Bytes::from_static(b"x").into(), &options)).unwrap_err();
         assert_eq!(error.code(), Code::Timeout, "{error}");
     }
 }
@@ -200,7 +200,7 @@ fn s2_a_create_without_any_answer_has_an_unknown_outcome() {
         [(closing, ("net.max_attempts", "2")), (silent, ("net.operation_timeout_ms", "200"))]
     {
         let store = store_at(&fake, &[options]);
-        let error = run(store.put("k", Bytes::from_static(b"x"), &create_only())).unwrap_err();
+        let error = run(store.put("k", Bytes::from_static(b"x").into(), &create_only())).unwrap_err();
         assert_eq!((error.code(), error.retryable()), (Code::UnknownOutcome, false), "{error}");
     }
 }
@@ -285,10 +285,13 @@ fn h1_requests_in_flight_are_bounded_and_connections_used_again() {
         Reply::Keep(http(200, &["ETag: \"e\""], ""))
     });
     let store = store_at(&fake, &[("net.max_connections", "2")]);
-    let puts = (0..40).map(|i| {
-        let store = store.clone();
-        async move { store.put(&format!("k{i}"), Bytes::from_static(b"x"), &PutOptions::default()).await }
-    });
+    let puts =
+        (0..40).map(|i| {
+            let store = store.clone();
+            async move {
+                store.put(&format!("k{i}"), Bytes::from_static(b"x").into(), &PutOptions::default()).await
+            }
+        });
     let done = s3dlio::runtime::block_on(futures_util::future::join_all(puts)).unwrap();
     assert!(done.iter().all(Result::is_ok));
     let seen = seen.lock().unwrap();

@@ -49,7 +49,7 @@ fn i1_uploads_carry_a_signed_checksum_in_a_header() {
     let data = Bytes::from_static(b"123456789");
     let upload_to = |options: &[(&str, &str)]| {
         let store = store_at(&fake, options);
-        run(store.put("k", data.clone(), &PutOptions::default())).unwrap();
+        run(store.put("k", data.clone().into(), &PutOptions::default())).unwrap();
         let upload = run(store.create_upload("k", &PutOptions::default())).unwrap();
         let crc32c = Crc32c::of(&data);
         run(upload.put_part(Part { number: 0, offset: 0, data: data.clone(), crc32c })).unwrap();
@@ -91,7 +91,7 @@ fn i1_the_whole_objects_checksum_is_stored() {
     for backend in both() {
         let store = open(&backend);
         let one = pattern(3 * MIB, 1);
-        run(store.put("one", Bytes::copy_from_slice(&one), &PutOptions::default())).unwrap();
+        run(store.put("one", Bytes::copy_from_slice(&one).into(), &PutOptions::default())).unwrap();
         let upload = run(store.create_upload("parts", &PutOptions::default())).unwrap();
         let total = send(&*upload, &[pattern(5 * MIB, 2), pattern(5 * MIB + 1, 3), pattern(7, 4)]);
         run(upload.complete(3, UploadTotal { crc32c: total })).unwrap();
@@ -171,7 +171,7 @@ fn w3_a_create_only_upload_leaves_the_object_that_is_there() {
         let options = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
         let upload = run(store.create_upload("k", &options)).unwrap();
         let total = send(&*upload, &[pattern(10, 0)]);
-        run(store.put("k", Bytes::from_static(b"first"), &PutOptions::default())).unwrap();
+        run(store.put("k", Bytes::from_static(b"first").into(), &PutOptions::default())).unwrap();
         let error = run(upload.complete(1, UploadTotal { crc32c: total })).unwrap_err();
         assert_eq!(error.code(), Code::AlreadyExists, "{}: {error}", backend.name);
         assert_eq!(run(store.stat("k")).unwrap().size, 5);
@@ -184,11 +184,14 @@ fn s2_no_clone_of_lent_data_stays() {
     // `lend` returns only when the last clone is gone: with a client that kept one this would hang.
     let store = open(&Backend::s3b());
     let data = pattern(2 * MIB, 0);
-    let put = s3dlio::base::buffer::lend(&data, |bytes| run(store.put("k", bytes, &PutOptions::default())));
+    let put =
+        s3dlio::base::buffer::lend(&data, |bytes| run(store.put("k", bytes.into(), &PutOptions::default())));
     put.unwrap();
     let fake = Fake::start(|_, _| Reply::Close(crate::fake::failure(403, "AccessDenied")));
     let refused = store_at(&fake, &[]);
-    let put = s3dlio::base::buffer::lend(&data, |bytes| run(refused.put("k", bytes, &PutOptions::default())));
+    let put = s3dlio::base::buffer::lend(&data, |bytes| {
+        run(refused.put("k", bytes.into(), &PutOptions::default()))
+    });
     assert_eq!(put.unwrap_err().code(), Code::PermissionDenied);
 }
 
@@ -226,7 +229,7 @@ fn s2_lent_data_comes_back_from_a_server_that_does_not_read() {
             .unwrap();
         let store = s3dlio::store::store_for_uri("s3://bucket", &options).unwrap();
         // Returns only when no connection holds a piece of the data any more.
-        s3dlio::base::buffer::lend(&data, |bytes| run(store.put("k", bytes, &PutOptions::default())))
+        s3dlio::base::buffer::lend(&data, |bytes| run(store.put("k", bytes.into(), &PutOptions::default())))
             .unwrap_err()
     };
     // The server may have what it was sent.

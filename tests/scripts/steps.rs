@@ -202,7 +202,7 @@ async fn get_ranges(script: &mut Script) -> Done {
 async fn get_many(script: &mut Script) -> Done {
     let keys: Vec<_> = (0..2 + script.rng.below(6)).map(|_| key(script)).collect();
     script.say(|| format!("get many {keys:?}"));
-    let got = api::get_many(&script.store, &keys).await;
+    let got = api::get_many(&script.store, keys.clone()).await;
     if got.len() != keys.len() {
         return Err(format!("{} results for {} keys", got.len(), keys.len()));
     }

@@ -37,7 +37,7 @@ fn race(c: &Context, data: fn(u8) -> [u8; 100]) -> Vec<Result<PutResult>> {
             tasks.push(
                 spawn(async move {
                     let options = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
-                    store.put("k", bytes::Bytes::copy_from_slice(&data(i)), &options).await
+                    store.put("k", bytes::Bytes::copy_from_slice(&data(i)).into(), &options).await
                 })
                 .unwrap(),
             );

@@ -20,7 +20,7 @@ pub fn create_list_delete(c: &Context) {
     assert!(!names(&store).contains(&name));
     block_on(store.create_container()).unwrap().unwrap();
     assert!(names(&store).contains(&name));
-    block_on(store.put("k", Bytes::from_static(b"x"), &PutOptions::default())).unwrap().unwrap();
+    block_on(store.put("k", Bytes::from_static(b"x").into(), &PutOptions::default())).unwrap().unwrap();
     block_on(store.delete("k")).unwrap().unwrap();
     block_on(store.delete_container()).unwrap().unwrap();
     assert!(!names(&store).contains(&name));
@@ -36,7 +36,7 @@ pub fn create_twice_already_exists(c: &Context) {
 pub fn delete_refuses_while_objects_are_left(c: &Context) {
     let store = c.open(&c.fresh_container());
     block_on(store.create_container()).unwrap().unwrap();
-    block_on(store.put("dir/k", Bytes::from_static(b"x"), &PutOptions::default())).unwrap().unwrap();
+    block_on(store.put("dir/k", Bytes::from_static(b"x").into(), &PutOptions::default())).unwrap().unwrap();
     assert_code(block_on(store.delete_container()).unwrap(), Code::NotEmpty);
     assert!(block_on(store.exists("dir/k")).unwrap().unwrap());
     block_on(store.delete("dir/k")).unwrap().unwrap();

@@ -112,7 +112,7 @@ pub fn ten_thousand_and_one_keys(c: &Context) {
                 spawn(async move {
                     for key in chunk {
                         store
-                            .put(&key, bytes::Bytes::from_static(b"x"), &PutOptions::default())
+                            .put(&key, bytes::Bytes::from_static(b"x").into(), &PutOptions::default())
                             .await
                             .unwrap();
                     }

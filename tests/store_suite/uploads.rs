@@ -120,7 +120,7 @@ pub fn create_only_upload_does_not_replace(c: &Context) {
             };
             upload.put_part(part).await?;
         }
-        c.store.put("k", Bytes::from_static(b"rival"), &PutOptions::default()).await?;
+        c.store.put("k", Bytes::from_static(b"rival").into(), &PutOptions::default()).await?;
         let completed = upload.complete(2, UploadTotal { crc32c: Crc32c::of(&data) }).await;
         upload.abort().await?;
         completed

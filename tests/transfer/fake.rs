@@ -173,19 +173,21 @@ impl ObjectStore for Fake {
                 self.inner.get_into(key, request, dst).await
             }
             Answer::Replace(data) => {
-                self.inner.put(key, data, &PutOptions::default()).await?;
+                self.inner.put(key, data.into(), &PutOptions::default()).await?;
                 self.inner.get_into(key, request, dst).await
             }
             Answer::ReplaceAndIgnoreMatch(data) => {
-                self.inner.put(key, data, &PutOptions::default()).await?;
+                self.inner.put(key, data.into(), &PutOptions::default()).await?;
                 self.inner.get_into(key, GetRequest { if_match: None, ..request }, dst).await
             }
             _ => self.inner.get_into(key, request, dst).await,
         }
     }
-    async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
-        self.log.begin(Request::Put { len: data.len(), address: data.as_ptr() as usize }).await?;
-        self.inner.put(key, data, options).await
+    async fn put(&self, key: &str, content: Content, options: &PutOptions) -> Result<PutResult> {
+        self.log
+            .begin(Request::Put { len: content.data.len(), address: content.data.as_ptr() as usize })
+            .await?;
+        self.inner.put(key, content, options).await
     }
     async fn create_upload(&self, key: &str, options: &PutOptions) -> Result<Arc<dyn Upload>> {
         self.log.begin(Request::Create).await?;

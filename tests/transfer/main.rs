@@ -71,7 +71,7 @@ pub fn read_all(reader: &Reader, step: usize) -> Result<Vec<u8>> {
 
 /// Stores an object past every script of the fake's writer side.
 pub fn store(store: &Store, key: &str, data: &[u8]) {
-    run(store.put(key, bytes::Bytes::copy_from_slice(data), &PutOptions::default())).unwrap();
+    run(store.put(key, bytes::Bytes::copy_from_slice(data).into(), &PutOptions::default())).unwrap();
 }
 
 /// Runs `call` with the gets that `which` names held back until `flying` requests are in flight.

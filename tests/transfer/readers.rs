@@ -438,6 +438,6 @@ fn w4_a_window_of_more_than_128_mib_is_refused() {
 fn w4_get_returns_the_stored_bytes() {
     let (store, _) = remote(&[]);
     let stored = zstd::encode_all(&b"plain"[..], 3).unwrap();
-    run(store.put("k.zst", Bytes::from(stored.clone()), &PutOptions::default())).unwrap();
+    run(store.put("k.zst", Bytes::from(stored.clone()).into(), &PutOptions::default())).unwrap();
     assert!(run(s3dlio::transfer::get(&store, "k.zst")).unwrap()[..] == stored);
 }

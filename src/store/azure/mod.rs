@@ -140,8 +140,8 @@ impl ObjectStore for AzureStore {
         Ok((place.into_buffer(got.bytes)?, got.meta))
     }
 
-    async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
-        write::put(&self.0, key, data, options).await.map_err(self.0.context("put", key))
+    async fn put(&self, key: &str, content: Content, options: &PutOptions) -> Result<PutResult> {
+        write::put(&self.0, key, content, options).await.map_err(self.0.context("put", key))
     }
 
     async fn create_upload(&self, key: &str, options: &PutOptions) -> Result<Arc<dyn Upload>> {

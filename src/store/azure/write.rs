@@ -18,7 +18,9 @@ use crate::error::{Code, Error, Result};
 use crate::net::Method;
 use crate::net::retry::classify::RequestKind::{self, Commit, Read, Write};
 use crate::net::retry::{Reason, backoff};
-use crate::store::{Part, PutCondition, PutOptions, PutResult, Upload, UploadTotal, check_put_options};
+use crate::store::{
+    Content, Part, PutCondition, PutOptions, PutResult, Upload, UploadTotal, check_put_options,
+};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,12 +33,17 @@ use std::sync::{Arc, Mutex};
 /// How often `abort` looks again: blocks of cancelled requests may arrive late.
 const ABORT_ROUNDS: usize = 3;
 
-pub(super) async fn put(store: &Inner, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
+pub(super) async fn put(
+    store: &Inner,
+    key: &str,
+    content: Content,
+    options: &PutOptions,
+) -> Result<PutResult> {
+    let Content { data, crc32c: crc } = content;
     check(options)?;
     let path = store.blob_path(key)?;
     let client = store.client()?;
     let nonce = new_nonce();
-    let crc = Crc32c::of(&data);
     let call = client.call(Method::Put, &path, &[]).header("x-ms-blob-type", "BlockBlob").body(data);
     let call = describe(call, options, crc, &nonce);
     let mut retry = client.attempts(kind_of(&options.condition));

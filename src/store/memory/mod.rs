@@ -10,6 +10,7 @@ use crate::base::key::{self, KeyRules};
 use crate::base::sync::{read, write};
 use crate::error::{Code, Error, Result};
 use crate::runtime::{ForkRank, hold_during_fork};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Once, RwLock};
@@ -150,12 +151,11 @@ impl ObjectStore for MemoryStore {
         Ok(GetResult { bytes, meta: self.meta(key, &object) })
     }
 
-    async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
-        let crc = Crc32c::of(&data);
+    async fn put(&self, key: &str, content: Content, options: &PutOptions) -> Result<PutResult> {
         // A copy: the caller's memory is only lent.
-        let stored = Bytes::copy_from_slice(&data);
+        let stored = Bytes::copy_from_slice(&content.data);
         check_put_options(options)
-            .and_then(|()| self.publish(key, stored, crc, options))
+            .and_then(|()| self.publish(key, stored, content.crc32c, options))
             .map_err(|e| e.with_context("put", self.uri(key)))
     }
 

@@ -110,12 +110,22 @@ impl<I: Io> PosixStore<I> {
         Ok(())
     }
 
-    fn write(&self, key: &str, data: &[u8], options: &PutOptions) -> Result<(PutResult, Crc32c)> {
+    /// Gives also the checksum, which is computed during the write where it is not `known`.
+    fn write(
+        &self,
+        key: &str,
+        data: &[u8],
+        known: Option<Crc32c>,
+        options: &PutOptions,
+    ) -> Result<(PutResult, Crc32c)> {
         check_put_options(options)?;
         check_key(key)?;
         let staged = publish::Staged::create(&self.tree, key)?;
         let sink = self.io.sink(&staged.file)?;
-        let crc = sink.write_at_checked(&staged.file, 0, data)?;
+        let crc = match known {
+            Some(crc) => sink.write_at(&staged.file, 0, data).map(|()| crc)?,
+            None => sink.write_at_checked(&staged.file, 0, data)?,
+        };
         sink.finish(&staged.file, data.len() as u64)?;
         let record = facts::Record::new(options, crc.value());
         Ok((staged.publish(&self.tree, key, &options.condition, &record)?, crc))
@@ -191,12 +201,13 @@ impl<I: Io> ObjectStore for PosixStore<I> {
         Some(batch::get(self, keys, at_once))
     }
 
-    async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
-        Ok(self.put_checked(key, data, options).await?.0)
+    async fn put(&self, key: &str, content: Content, options: &PutOptions) -> Result<PutResult> {
+        let stored = self.write(key, &content.data, Some(content.crc32c), options);
+        stored.map(|(result, _)| result).map_err(|e| e.with_context("put", self.tree.uri_of(key)))
     }
 
     async fn put_checked(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<(PutResult, Crc32c)> {
-        self.write(key, &data, options).map_err(|e| e.with_context("put", self.tree.uri_of(key)))
+        self.write(key, &data, None, options).map_err(|e| e.with_context("put", self.tree.uri_of(key)))
     }
 
     async fn create_upload(&self, key: &str, options: &PutOptions) -> Result<Arc<dyn Upload>> {

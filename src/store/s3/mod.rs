@@ -207,8 +207,8 @@ impl ObjectStore for S3Store {
         Ok((place.into_buffer(got.bytes)?, got.meta))
     }
 
-    async fn put(&self, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
-        let done = self.run_data("put", key, write::put(self, key, data, options)).await;
+    async fn put(&self, key: &str, content: Content, options: &PutOptions) -> Result<PutResult> {
+        let done = self.run_data("put", key, write::put(self, key, content, options)).await;
         done.map_err(|error| match options.condition {
             PutCondition::Always => repeatable(error),
             _ => error,

@@ -4,7 +4,7 @@ use super::client::Checksum;
 use super::lost::{self, Creation, Lost, OwnId};
 use super::wire::{PutPart, Wire};
 use super::{
-    Bytes, Code, Error, MAX_PARTS, Part, PutOptions, PutResult, Result, S3Store, Upload, UploadTotal,
+    Code, Content, Error, MAX_PARTS, Part, PutOptions, PutResult, Result, S3Store, Upload, UploadTotal,
 };
 use super::{async_trait, watch, write};
 use crate::base::checksum::{Crc32c, crc32c_base64};
@@ -12,6 +12,7 @@ use crate::base::sync::lock;
 use crate::net::retry::classify::RequestKind;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
@@ -137,7 +138,7 @@ impl S3Upload {
         if count == 0 {
             // S3 has no uploads without parts.
             self.remove().await?;
-            return write::put(&self.store, &self.key, Bytes::new(), &self.options).await;
+            return write::put(&self.store, &self.key, Content::of(Bytes::new()), &self.options).await;
         }
         let list = self.completed(count, total)?;
         let (if_none_match, if_match) = write::condition_headers(&self.options.condition);

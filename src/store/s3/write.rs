@@ -2,7 +2,7 @@
 
 use super::plane::Then;
 use super::wire::{Put, Wire};
-use super::{Bytes, Code, Error, MAX_PART, PutCondition, PutOptions, PutResult, Result, S3Store};
+use super::{Code, Content, Error, MAX_PART, PutCondition, PutOptions, PutResult, Result, S3Store};
 use super::{check_put_options, read, watch};
 use crate::base::checksum::{Crc32c, crc32c_base64_value, format_crc32c};
 use crate::net::retry::classify::RequestKind;
@@ -13,7 +13,13 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 /// Never shown; users' names cannot have a dash.
 pub(super) const META_WRITE: &str = "s3dlio-write";
 
-pub(super) async fn put(store: &S3Store, key: &str, data: Bytes, options: &PutOptions) -> Result<PutResult> {
+pub(super) async fn put(
+    store: &S3Store,
+    key: &str,
+    content: Content,
+    options: &PutOptions,
+) -> Result<PutResult> {
+    let Content { data, crc32c: crc } = content;
     check_put(store, options)?;
     let full = store.full_key(key)?;
     if data.len() as u64 > MAX_PART {
@@ -23,7 +29,6 @@ pub(super) async fn put(store: &S3Store, key: &str, data: Bytes, options: &PutOp
         )
         .with_hint("larger objects go up in parts, as a writer does it"));
     }
-    let crc = Crc32c::of(&data);
     let nonce = new_nonce(options);
     let kind = match options.condition {
         PutCondition::Always => RequestKind::Write,
