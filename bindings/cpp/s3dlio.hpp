@@ -641,6 +641,22 @@ struct get_result {
     }
 };
 
+/// One object for `put_many`. The bytes are the caller's and stay where they are.
+struct put_item {
+    std::string key;
+    byte_view data;
+};
+
+/// What one item of `put_many` gave.
+struct put_result {
+    /// Of the bytes that were stored.
+    std::uint32_t crc32c = 0;
+    std::optional<error> failure = {};
+
+    /// Whether the object is stored.
+    explicit operator bool() const noexcept { return !failure.has_value(); }
+};
+
 /// What to validate: the bytes of a range against a CRC32C, or the whole object against the stored one.
 struct check {
     std::string key;
@@ -753,6 +769,33 @@ class store {
         return detail::to_stats(stats);
     }
 
+    /// Many objects at once, all with the same options; the results are in the order of `items`: the CRC32C
+    /// of the bytes, or an error of its own. Throws only where nothing could be tried.
+    std::vector<put_result> put_many(const std::vector<put_item>& items, const put_options& options = {}) const {
+        refuse_moved_from();
+        raw_rows<s3dlio_put_item> raw;
+        raw.rows.reserve(items.size());
+        for (const put_item& item : items) {
+            if (item.key.find('\0') != std::string::npos) throw error(S3DLIO_ERR_INVALID_KEY, "the key contains a NUL byte");
+            s3dlio_put_item row{};
+            row.key = item.key.c_str();
+            row.data = item.data.data();
+            row.length = item.data.size();
+            raw.rows.push_back(row);
+        }
+        const detail::raw_put_options raw_options(options);
+        detail::outcome outcome;
+        const std::int32_t status = s3dlio_store_put_many(handle_.get(), raw.rows.data(), raw.rows.size(), raw_options.get(),
+                                                          sizeof(s3dlio_put_options), outcome.slot());
+        if (status < 0 && !raw.filled()) outcome.check(status);
+        std::vector<put_result> results(items.size());
+        for (std::size_t i = 0; i < results.size(); ++i) {
+            results[i].crc32c = raw.rows[i].crc32c;
+            if (raw.rows[i].status < 0) results[i].failure.emplace(raw.rows[i].status, raw.rows[i].error);
+        }
+        return results;
+    }
+
     /// The object's facts; `S3DLIO_ERR_NOT_FOUND` where there is none.
     object_info stat(std::string_view key) const {
         const std::string c_key = detail::key_text(key);
@@ -846,7 +889,7 @@ class store {
     /// Many validations at once; one outcome per check, in order: nothing where it is valid, else the error.
     std::vector<std::optional<error>> validate_many(const std::vector<check>& checks) const {
         refuse_moved_from();
-        raw_checks raw;
+        raw_rows<s3dlio_check> raw;
         raw.rows.reserve(checks.size());
         for (const check& wanted : checks) {
             if (wanted.key.find('\0') != std::string::npos) throw error(S3DLIO_ERR_INVALID_KEY, "the key contains a NUL byte");
@@ -910,20 +953,21 @@ class store {
         }
         std::vector<s3dlio_get_result> rows;
     };
-    struct raw_checks {
-        raw_checks() = default;
-        raw_checks(const raw_checks&) = delete;
-        raw_checks& operator=(const raw_checks&) = delete;
-        ~raw_checks() {
-            for (s3dlio_check& row : rows) s3dlio_error_free(row.error);
+    /// What goes in and comes out by rows, each with an error of its own.
+    template <class Row> struct raw_rows {
+        raw_rows() = default;
+        raw_rows(const raw_rows&) = delete;
+        raw_rows& operator=(const raw_rows&) = delete;
+        ~raw_rows() {
+            for (Row& row : rows) s3dlio_error_free(row.error);
         }
         bool filled() const noexcept {
-            for (const s3dlio_check& row : rows) {
+            for (const Row& row : rows) {
                 if (row.status < 0) return true;
             }
             return false;
         }
-        std::vector<s3dlio_check> rows;
+        std::vector<Row> rows;
     };
 
     detail::owned<s3dlio_store> handle_;

@@ -27,6 +27,7 @@ static void refuse(const export_entry *e, void *handle, int32_t expected, const 
     }
     if (strcmp(e->name, "s3dlio_store_get_many") == 0) CHECK(s.got.status == want);
     if (strcmp(e->name, "s3dlio_store_validate_many") == 0) CHECK(s.check.status == want);
+    if (strcmp(e->name, "s3dlio_store_put_many") == 0) CHECK(s.item.status == want);
     s3dlio_error_free(err);
     /* The same without asking for the error. */
     prepare(&s);
@@ -95,6 +96,7 @@ static void *free_under_use(void *number) {
                 }
             }
             s3dlio_error_free(s.check.error);
+            s3dlio_error_free(s.item.error);
             s3dlio_error_free(s.got.error);
             take_shared();
         }
@@ -185,6 +187,15 @@ static void other_arguments(void) {
     REFUSED(s3dlio_store_get_many(store, &no_key, 1, &s.got, &err));
     CHECK(s3dlio_error_code(s.got.error) == S3DLIO_ERR_INVALID_ARGUMENT && s.got.data == NULL);
     s3dlio_error_free(s.got.error);
+    REFUSED(s3dlio_store_put_many(store, NULL, 1, NULL, 0, &err));
+    OK(s3dlio_store_put_many(store, NULL, 0, NULL, 0, &err));
+    s.item.length = SIZE_MAX;
+    REFUSED(s3dlio_store_put_many(store, &s.item, 1, NULL, 0, &err));
+    CHECK(s.item.status == S3DLIO_ERR_INVALID_ARGUMENT && s3dlio_error_code(s.item.error) == s.item.status);
+    s3dlio_error_free(s.item.error);
+    s.item.length = 1;
+    REFUSED(s3dlio_store_put_many(store, &s.item, 1, (const s3dlio_put_options *)"", 1, &err));
+    CHECK(s.item.status == S3DLIO_ERR_INVALID_ARGUMENT && s.item.error == NULL);
     REFUSED(s3dlio_store_put(store, NULL, "x", 1, NULL, 0, NULL, 0, &err));
     REFUSED(s3dlio_store_put(store, "k", NULL, 1, NULL, 0, NULL, 0, &err));
     REFUSED(s3dlio_store_put(store, "k", "x", SIZE_MAX, NULL, 0, NULL, 0, &err));

@@ -176,6 +176,27 @@ static void objects(const backend *b, s3dlio_store *store, const s3dlio_capabili
     CHECK(checks[1].status == S3DLIO_ERR_NOT_FOUND && checks[1].error != NULL);
     s3dlio_error_free(checks[1].error);
 
+    /* Each of many has its own outcome. */
+    s3dlio_put_item items[3] = {{"m/1", "one", 3, 7, 7, NULL}, {"", "two", 3, 7, 7, NULL}, {"m/3", NULL, 0, 7, 7, NULL}};
+    STATUS(S3DLIO_ERR_INVALID_KEY, s3dlio_store_put_many(store, items, 3, NULL, 0, &err));
+    CHECK(items[0].status == S3DLIO_OK && items[0].crc32c == s3dlio_crc32c(0, "one", 3) && items[0].error == NULL);
+    CHECK(items[1].status == S3DLIO_ERR_INVALID_KEY && s3dlio_error_code(items[1].error) == items[1].status);
+    CHECK(items[2].status == S3DLIO_OK && items[2].crc32c == 0);
+    s3dlio_error_free(items[1].error);
+    OK(s3dlio_store_get(store, "m/1", &data, &err));
+    CHECK(same(data, "one", 3));
+    OK(s3dlio_store_stat(store, "m/3", &info, sizeof info, NULL, &err));
+    CHECK(info.size == 0);
+    memset(&put, 0, sizeof put);
+    put.create_only = 1;
+    if (caps->conditional_put) {
+        STATUS(S3DLIO_ERR_ALREADY_EXISTS, s3dlio_store_put_many(store, items, 1, &put, sizeof put, &err));
+        s3dlio_error_free(items[0].error);
+    }
+    uint64_t gone;
+    OK(s3dlio_store_delete_prefix(store, "m", &gone, &err));
+    CHECK(gone == 2);
+
     const char *keys[3] = {"a/hello", "a/none", "a/hello"};
     s3dlio_get_result results[3];
     STATUS(S3DLIO_ERR_NOT_FOUND, s3dlio_store_get_many(store, keys, 3, results, &err));

@@ -58,6 +58,7 @@ static void no_log(int32_t level, const char *target, const char *message, void 
     X(s3dlio_store_get_range_into, STORE, STATUS_, (h, "key", 0, s->memory, 1, &s->size, err))               \
     X(s3dlio_store_get_ranges, STORE, STATUS_, (h, "key", &s->range, 1, err))                                \
     X(s3dlio_store_get_many, STORE, STATUS_, (h, s->keys, 1, &s->got, err))                                  \
+    X(s3dlio_store_put_many, STORE, STATUS_, (h, &s->item, 1, NULL, 0, err))                                 \
     X(s3dlio_store_put, STORE, STATUS_, (h, "key", "x", 1, NULL, 0, NULL, 0, err))                           \
     X(s3dlio_store_stat, STORE, STATUS_, (h, "key", &s->info, sizeof s->info, &s->buffer, err))              \
     X(s3dlio_store_exists, STORE, STATUS_, (h, "key", &s->flag, err))                                        \
@@ -147,6 +148,7 @@ typedef struct {
     unsigned char memory[16];
     s3dlio_range range;
     s3dlio_check check;
+    s3dlio_put_item item;
     s3dlio_get_result got;
     const char *keys[1];
 } scratch;
@@ -158,6 +160,9 @@ static inline void prepare(scratch *s) {
     s->range.dst = s->memory;
     s->check.key = "key";
     s->check.length = S3DLIO_TO_END;
+    s->item.key = "key";
+    s->item.data = "x";
+    s->item.length = 1;
     s->keys[0] = "key";
 }
 

@@ -202,6 +202,20 @@ BACKEND_TEST(get_many_gives_each_its_own_outcome) {
     store.delete_prefix("many");
 }
 
+BACKEND_TEST(put_many_gives_each_its_own_outcome) {
+    const s3dlio::store store = on.store();
+    const std::string one = test::noise(1000);
+    const std::vector<s3dlio::put_result> results = store.put_many({{"many/1", one}, {"", "x"sv}, {"many/3", ""sv}});
+    CHECK_EQ(results.size(), 3u);
+    CHECK(results[0] && !results[1] && results[2]);
+    CHECK_EQ(results[0].crc32c, s3dlio_crc32c(0, one.data(), one.size()));
+    CHECK_EQ(results[1].failure->code(), S3DLIO_ERR_INVALID_KEY);
+    CHECK_EQ(store.get("many/1").text(), std::string_view(one));
+    CHECK_EQ(store.get("many/3").size(), 0u);
+    CHECK_EQ(store.put_many({}).size(), 0u);
+    store.delete_prefix("many");
+}
+
 BACKEND_TEST(writer_streams) {
     const s3dlio::store store = on.store();
     const std::string data = test::noise((12 << 20) + 7);

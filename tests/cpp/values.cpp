@@ -143,6 +143,7 @@ TEST(nul_bytes_are_refused) {
     CHECK_THROWS(S3DLIO_ERR_INVALID_KEY, ({"NUL"}), store.get_many({"a", std::string(bad)}));
     CHECK_THROWS(S3DLIO_ERR_INVALID_KEY, ({"NUL"}), store.list(bad));
     CHECK_THROWS(S3DLIO_ERR_INVALID_KEY, ({"NUL"}), store.validate_many({{std::string(bad)}}));
+    CHECK_THROWS(S3DLIO_ERR_INVALID_KEY, ({"NUL"}), store.put_many({{std::string(bad), ""sv}}));
     CHECK_THROWS(S3DLIO_ERR_INVALID_KEY, ({"NUL"}), s3dlio::writer(store, bad));
     CHECK_THROWS(S3DLIO_ERR_UNKNOWN_OPTION, ({"NUL"}), s3dlio::options().set(bad, "x"));
     CHECK_THROWS(S3DLIO_ERR_INVALID_OPTION, ({"NUL"}), s3dlio::options().set("s3.region", bad));
@@ -168,6 +169,7 @@ TEST(moved_from_objects_throw_and_can_be_assigned) {
     CHECK_THROWS(code, ({}), s3dlio::reader(store, "key"));
     CHECK_THROWS(code, ({}), s3dlio::writer(store, "key"));
     CHECK_THROWS(code, ({}), store.get_many({"key"}));
+    CHECK_THROWS(code, ({}), store.put_many({{"key", ""sv}}));
     store = std::move(other);
     CHECK_EQ(store.get("key").text(), "value"sv);
 
@@ -224,6 +226,7 @@ TEST(handles_are_freed) {
         writer.write("x"sv);
         auto many = store.get_many({"key", "missing"});
         auto checks = store.validate_many({{"key"}, {"missing"}});
+        auto stored = store.put_many({{"other", "x"sv}, {"", "y"sv}});
         for (const auto& entry : store.list()) static_cast<void>(entry);
         store.stat("key");
         try {

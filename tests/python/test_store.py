@@ -91,6 +91,22 @@ def test_get_many_keeps_order_and_every_error(store):
         store.get_many([keys[0], "missing"])
 
 
+def test_put_many_keeps_order_and_every_error(store):
+    objects = {f"put-many/{n:03}": b"%d" % n * n for n in range(40)}
+    sums = store.put_many(objects)
+    assert sums == [s3dlio.crc32c(data) for data in objects.values()]
+    assert [bytes(data) for data in store.get_many(list(objects))] == list(objects.values())
+    assert store.put_many([]) == []
+    mixed = store.put_many([("put-many/a", bytearray(b"a")), ("", b"b"), ("put-many/c", b"")], return_exceptions=True)
+    assert mixed[0] == s3dlio.crc32c(b"a") and mixed[2] == 0 and isinstance(mixed[1], s3dlio.InvalidKeyError)
+    assert store.get("put-many/a") == b"a" and store.get("put-many/c") == b""
+    with pytest.raises(s3dlio.InvalidKeyError):
+        store.put_many([("put-many/d", b"d"), ("", b"e")])
+    assert store.get("put-many/d") == b"d"
+    with pytest.raises(TypeError):
+        store.put_many({"put-many/f": "text"})
+
+
 def test_list(store):
     keys = ["a/1", "a/b/2", "a/b/3", "ab", "b"]
     for key in keys:

@@ -99,6 +99,15 @@ struct s3dlio_get_result
     reserved::UInt32
 end
 
+struct s3dlio_put_item
+    key::Cstring
+    data::Ptr{Cvoid}
+    length::Csize_t
+    status::Int32
+    crc32c::UInt32
+    error::Ptr{s3dlio_error}
+end
+
 struct s3dlio_check
     key::Cstring
     offset::UInt64

@@ -43,6 +43,33 @@ function get_many(s::Store, keys; throws::Bool = true)
 end
 
 """
+    S3dlio.put_many(store, objects; content_type, metadata, if_match, create_only, throws = true)
+
+Stores many objects at once. `objects` is a `Dict` or a collection of `key => data` or `(key, data)`, data
+as in `S3dlio.put`. Gives the CRC32C of each. The first failure is thrown; with `throws = false` each failed
+object has its `S3dlioException` in its place instead. Those that did not fail are stored in either case.
+"""
+function put_many(s::Store, objects; content_type = nothing, metadata = (), if_match = nothing,
+        create_only::Bool = false, throws::Bool = true)
+    roots = Any[]
+    list = map(collect(objects)) do (key, data)
+        text = ckey(key)
+        root, at, bytes = memory(data)
+        push!(roots, text, root)
+        s3dlio_put_item(Base.unsafe_convert(Cstring, text), at, bytes, 0, 0, C_NULL)
+    end
+    list = convert(Vector{s3dlio_put_item}, list)
+    options, texts = put_options(content_type, metadata, if_match, create_only)
+    err = Ref{Ptr{s3dlio_error}}(C_NULL)
+    status = GC.@preserve roots texts s3dlio_store_put_many(s, list, length(list), options,
+        sizeof(s3dlio_put_options), err)
+    whole = status < 0 ? take_error(status, err[]) : nothing
+    answers = Union{UInt32,S3dlioException}[
+        item.status < 0 ? take_error(item.status, item.error) : item.crc32c for item in list]
+    return settle(answers, whole, throws)
+end
+
+"""
     S3dlio.validate_many(store, checks; throws = true)
 
 Validates many ranges at once. Each check is a key, or a named tuple `(key = ..., offset = ...,

@@ -149,6 +149,7 @@ end
     s3dlio_store_get_range_into(store::Ptr{s3dlio_store}, key::Cstring, offset::UInt64, dst::Ptr{Cvoid}, length::Csize_t, bytes_read::Ptr{Csize_t}, err::ErrorOut)::Int32
     s3dlio_store_get_ranges(store::Ptr{s3dlio_store}, key::Cstring, ranges::Ptr{s3dlio_range}, count::Csize_t, err::ErrorOut)::Int32
     s3dlio_store_get_many(store::Ptr{s3dlio_store}, keys::Ptr{Cstring}, count::Csize_t, results::Ptr{s3dlio_get_result}, err::ErrorOut)::Int32
+    s3dlio_store_put_many(store::Ptr{s3dlio_store}, items::Ptr{s3dlio_put_item}, count::Csize_t, options::Ptr{s3dlio_put_options}, options_size::Csize_t, err::ErrorOut)::Int32
     s3dlio_store_put(store::Ptr{s3dlio_store}, key::Cstring, data::Ptr{Cvoid}, length::Csize_t, options::Ptr{s3dlio_put_options}, options_size::Csize_t, stats::Ptr{s3dlio_write_stats}, stats_size::Csize_t, err::ErrorOut)::Int32
     s3dlio_store_stat(store::Ptr{s3dlio_store}, key::Cstring, info::Ptr{s3dlio_object_info}, info_size::Csize_t, strings::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
     s3dlio_store_exists(store::Ptr{s3dlio_store}, key::Cstring, exists::Ptr{Int32}, err::ErrorOut)::Int32

@@ -202,7 +202,12 @@ function many(t)
         @test status(() -> S3dlio.get_ranges!(store, "k", [(0, whole), (5, view(whole, 5:9))])) == "invalid_argument"
 
         names = ["n$i" for i in 1:50]
-        foreach(n -> S3dlio.put(store, n, n^3), names)
+        @test S3dlio.put_many(store, [n => n^3 for n in names]) == [crc32c(n^3) for n in names]
+        @test S3dlio.put_many(store, Dict{String,String}()) == []
+        stored = S3dlio.put_many(store, [("m1", UInt8[1, 2]), ("", "x"), ("m3", "")]; throws = false)
+        @test stored[1] == crc32c(UInt8[1, 2]) && stored[2] isa S3dlioException && stored[3] == 0
+        @test stored[2].status == "invalid_key" && S3dlio.get(store, "m1") == UInt8[1, 2]
+        @test status(() -> S3dlio.put_many(store, ["" => "x"])) == "invalid_key"
         @test String.(S3dlio.get_many(store, names)) == names .^ 3
         @test S3dlio.get_many(store, String[]) == []
         mixed = S3dlio.get_many(store, ["n1", "missing", "n2"]; throws = false)

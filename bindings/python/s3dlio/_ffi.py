@@ -194,6 +194,17 @@ class s3dlio_get_result(Structure):
     _fields_ = [("data", buffer), ("error", error), ("status", i32), ("reserved", u32)]
 
 
+class s3dlio_put_item(Structure):
+    _fields_ = [
+        ("key", text),
+        ("data", memory),
+        ("length", size_t),
+        ("status", i32),
+        ("crc32c", u32),
+        ("error", error),
+    ]
+
+
 class s3dlio_check(Structure):
     _fields_ = [
         ("key", text),
@@ -301,6 +312,7 @@ FUNCTIONS = {
     "s3dlio_store_list": (i32, (store, text, i32, P(lister), _err)),
     "s3dlio_store_list_containers": (i32, (store, P(lister), _err)),
     "s3dlio_store_validate": (i32, (store, text, u64, u64, P(u32), _err)),
+    "s3dlio_store_put_many": (i32, (store, P(s3dlio_put_item), size_t, P(s3dlio_put_options), size_t, _err)),
     "s3dlio_store_validate_many": (i32, (store, P(s3dlio_check), size_t, _err)),
     "s3dlio_store_free": (None, (store,)),
     # one call, full URI

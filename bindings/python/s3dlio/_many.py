@@ -1,7 +1,7 @@
 """Calls for many objects: each item has its own outcome."""
 
-from ctypes import byref, cast
-from typing import Any, Iterable, List, Optional, Sequence, Union
+from ctypes import byref, cast, sizeof
+from typing import Any, Iterable, List, Mapping, Optional, Sequence, Union
 
 from . import _arguments as c
 from . import _ffi, _owners
@@ -19,6 +19,20 @@ def get_many(store: Any, keys: Sequence[str], return_exceptions: bool) -> List[A
     owners = [cast(item.data, _owners.Buffer) for item in items]
     _raise_first(failures, return_exceptions)
     return [failure or buffer_from_handle(owner) for failure, owner in zip(failures, owners)]
+
+
+def put_many(store: Any, objects: Any, options: Any, return_exceptions: bool) -> List[Any]:
+    pairs = list(objects.items() if isinstance(objects, Mapping) else objects)
+    items = (_ffi.s3dlio_put_item * len(pairs))()
+    lent = []
+    for item, (key, data) in zip(items, pairs):
+        memory = c.Borrowed(data)
+        lent.append(memory)
+        item.key, item.data, item.length = c.key(key), memory.address, memory.length
+    function = lib.s3dlio_store_put_many
+    failures = _run(items, function, store, items, len(items), byref(options), sizeof(options))
+    _raise_first(failures, return_exceptions)
+    return [item.crc32c if failure is None else failure for failure, item in zip(failures, items)]
 
 
 def validate_many(store: Any, checks: Iterable[Union[Check, str]], return_exceptions: bool) -> List[Any]:

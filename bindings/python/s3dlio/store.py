@@ -205,6 +205,24 @@ class Store(AsyncStore):
         )
         return write_stats(stats)
 
+    def put_many(
+        self,
+        objects: Union[Mapping[str, Any], Iterable[Tuple[str, Any]]],
+        *,
+        content_type: Optional[str] = None,
+        metadata: Optional[Mapping[str, str]] = None,
+        if_match: Optional[str] = None,
+        create_only: bool = False,
+        return_exceptions: bool = False,
+    ) -> List[Any]:
+        """Stores many objects at once, `(key, data)` each, all with the same options; gives the CRC32C of each.
+
+        Raises the first failure; with `return_exceptions` the failures stand in the result instead.
+        Those that did not fail are stored in either case.
+        """
+        options = c.put_options(content_type, metadata, if_match, create_only)
+        return _many.put_many(self._handle, objects, options, return_exceptions)
+
     def delete(self, key: str) -> None:
         """Deletes the object; a missing one is no error."""
         call(lib.s3dlio_store_delete, self._handle, c.key(key))
