@@ -106,6 +106,8 @@ LOCAL_QUEUE_DEPTH = "local.queue_depth", Kind::Count { min: 1, max: 1024 }, "32"
     "Requests that one file:// or direct:// operation keeps under way with io_uring.";
 LOG_LEVEL = "log.level", Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]), "warn", ["S3DLIO_LOG_LEVEL"],
     "Most detailed level that a log callback or log descriptor receives.";
+MEMORY_BUDGET = "memory.budget", Kind::Size { min: 16 * MIB, max: 1024 * GIB }, "512MiB", ["S3DLIO_MEMORY_BUDGET"],
+    "Bytes that all writers' parts and all readers' read-ahead may hold together; where it is used up, parts are smaller and wait for each other, and less is read ahead. Process-wide: the store that opened last decides.";
 MEMORY_POOL_IDLE = "memory.pool_idle", Kind::Size { min: 0, max: 1024 * GIB }, "128MiB", ["S3DLIO_POOL_IDLE"],
     "Bytes of unused buffers that the process keeps for reuse. Process-wide: the store that opened last decides.";
 NET_CA_BUNDLE = "net.ca_bundle", Kind::Text, "", ["S3DLIO_CA_BUNDLE", "AWS_CA_BUNDLE"],
@@ -161,9 +163,9 @@ TRANSFER_PARTS_IN_FLIGHT = "transfer.parts_in_flight", Kind::Count { min: 1, max
 TRANSFER_PUT_MANY_CONCURRENCY = "transfer.put_many_concurrency", Kind::Count { min: 1, max: 4096 }, "32", ["S3DLIO_PUT_MANY_CONCURRENCY"],
     "Objects in flight in one call that stores many.";
 TRANSFER_RANGE_CONCURRENCY = "transfer.range_concurrency", Kind::Count { min: 0, max: 1024 }, "0", ["S3DLIO_RANGE_CONCURRENCY"],
-    "Ranges of one object in flight; 0 chooses by size.";
+    "Ranges of one object in flight; 0 chooses by size and measured throughput.";
 TRANSFER_RANGE_SIZE = "transfer.range_size", Kind::Size { min: 0, max: 4 * GIB }, "0", ["S3DLIO_CHUNK_SIZE"],
-    "Bytes per range of a parallel get; 0 chooses by size.";
+    "Bytes per range of a parallel get; 0 chooses by size and measured throughput.";
 TRANSFER_RANGE_THRESHOLD = "transfer.range_threshold", Kind::Size { min: 64 * KIB, max: 1024 * GIB }, "16MiB", ["S3DLIO_RANGE_THRESHOLD"],
     "Gets of more bytes than this are split into parallel ranges.";
 WRITER_COMPRESSION = "writer.compression", Kind::Choice(&["none", "zstd"]), "none", ["S3DLIO_COMPRESSION"],

@@ -1,9 +1,11 @@
 //! Small things without I/O and without async: URIs, keys, checksums, memory, secrets, locks.
 
+pub mod budget;
 pub mod buffer;
 pub mod checksum;
 pub mod date;
 pub mod key;
+pub mod pace;
 pub mod secret;
 pub mod sync;
 pub mod uri;

@@ -57,12 +57,11 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// As [`ObjectStore::get_into`], of at most `limit` bytes, into a pooled buffer that fits what came.
     async fn get(&self, key: &str, request: GetRequest, limit: usize) -> Result<(Buffer, ObjectMeta)> {
         let (window, owner) = BufferPool::global().take(limit)?.into_window();
-        let (window, _spare) = window.split_at(limit);
-        let got = self.get_into(key, request, window).await?;
-        let buffer = owner
-            .reclaim(got.bytes)
-            .ok_or_else(|| Error::new(Code::Internal, "a finished read still holds its memory"))?;
-        Ok((buffer, got.meta))
+        let got = self.get_into(key, request, window.split_at(limit).0).await?;
+        let buffer = owner.reclaim(got.bytes);
+        let buffer =
+            buffer.ok_or_else(|| Error::new(Code::Internal, "a finished read still holds its memory"))?;
+        Ok((place::fitted(buffer)?, got.meta))
     }
 
     /// Stores the object whole or not at all; `UnknownOutcome` where it may have arrived and neither an

@@ -55,3 +55,13 @@ impl Place {
         Ok(buffer)
     }
 }
+
+/// Moves a small result out of a much larger buffer, so that many results do not hold many of them.
+pub(super) fn fitted(buffer: Buffer) -> Result<Buffer> {
+    if buffer.len() >= buffer.capacity() / 2 {
+        return Ok(buffer);
+    }
+    let mut small = BufferPool::global().take(buffer.len())?;
+    small.extend_from_slice(&buffer);
+    Ok(small)
+}

@@ -1,7 +1,9 @@
 //! Which backend serves which scheme. A new backend is one line in [`open`].
 
 use super::{ObjectStore, StoreRef, azure, direct, file, memory, s3};
+use crate::base::budget::Budget;
 use crate::base::buffer::BufferPool;
+use crate::base::pace::Pace;
 use crate::base::uri::{Scheme, Uri};
 use crate::error::Result;
 use crate::options::{self, Options, Resolved};
@@ -14,17 +16,23 @@ use std::sync::Arc;
 pub struct Store {
     backend: StoreRef,
     options: Arc<Resolved>,
+    pace: Arc<Pace>,
 }
 
 impl Store {
     /// A backend that the registry does not know: for embedding programs and tests.
     pub fn from_backend(backend: StoreRef, options: &Options) -> Result<Store> {
-        Ok(Store { backend, options: Arc::new(options.resolve()?) })
+        Ok(Store { backend, options: Arc::new(options.resolve()?), pace: Arc::default() })
     }
 
     /// The options in force.
     pub fn options(&self) -> &Resolved {
         &self.options
+    }
+
+    /// How its transfers went so far.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
     }
 }
 
@@ -43,9 +51,10 @@ pub fn store_for_uri(uri: &str, options: &Options) -> Result<Store> {
     options::warn_of_unknown_environment();
     runtime::set_threads(resolved.size(&options::RUNTIME_THREADS));
     BufferPool::global().set_max_idle(resolved.number(&options::MEMORY_POOL_IDLE));
+    Budget::global().set_limit(resolved.number(&options::MEMORY_BUDGET));
     let options = Arc::new(resolved);
     let backend = open(root.clone(), &options).map_err(|e| e.with_context("open", &root))?;
-    Ok(Store { backend, options })
+    Ok(Store { backend, options, pace: Arc::default() })
 }
 
 /// As [`store_for_uri`], but `file://` opens as `direct://`: O_DIRECT past the page cache.

@@ -47,6 +47,15 @@ impl PartSizes {
         len as u64 >= self.smallest.max(1) && (len as u64).is_multiple_of(self.alignment)
     }
 
+    /// The smallest part of at least `len` bytes, or the configured size where that is smaller.
+    pub(super) fn at_least(&self, len: usize) -> Result<usize> {
+        self.round_up(len.min(usize::try_from(self.base).unwrap_or(usize::MAX)).max(self.least()))
+    }
+
+    fn least(&self) -> usize {
+        usize::try_from(self.smallest).unwrap_or(usize::MAX)
+    }
+
     /// `len` rounded up so that the part may be followed by another.
     pub(super) fn round_up(&self, len: usize) -> Result<usize> {
         let rounded = (len as u64).checked_next_multiple_of(self.alignment);

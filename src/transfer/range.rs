@@ -7,8 +7,17 @@ use crate::error::{Code, Error, Result};
 use crate::options::{self, Resolved};
 use crate::store::{GetRequest, GetResult, ObjectMeta, Store, range_len};
 use std::sync::Arc;
+use std::time::Instant;
 
 const MIB: u64 = 1 << 20;
+/// Transfers of fewer bytes say little about the best number of requests.
+const LEARN: u64 = 64 * MIB;
+/// How long a range should take, in seconds: long beside the wait for its first byte, short beside the
+/// loss of asking for it again.
+const MOMENT: f64 = 0.2;
+/// Bounds of a range whose size is found by measuring.
+const SMALLEST: u64 = 4 * MIB;
+const LARGEST: u64 = 64 * MIB;
 
 /// How to split a get into ranges.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +60,24 @@ impl RangePlan {
             size => size,
         };
         usize::try_from(size.next_multiple_of(self.alignment)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the number of ranges in flight of a transfer of `bytes` is found by measuring.
+    fn learns(&self, bytes: u64) -> bool {
+        self.concurrency == 0 && !self.inline && bytes >= LEARN
+    }
+
+    /// As [`RangePlan::range_size`], but with ranges that take a moment at the rate (in bytes per second)
+    /// that a request had so far, and enough of them that all requests end at about the same time.
+    fn measured_size(&self, bytes: u64, in_flight: usize, rate: Option<f64>) -> usize {
+        match rate {
+            Some(rate) if self.size == 0 => {
+                let most = (bytes / (4 * in_flight as u64)).clamp(SMALLEST, LARGEST);
+                let size = ((rate * MOMENT) as u64).clamp(SMALLEST, most);
+                usize::try_from(size.next_multiple_of(MIB.max(self.alignment))).unwrap_or(usize::MAX)
+            }
+            _ => self.range_size(bytes),
+        }
     }
 
     /// Ranges in flight for a transfer of `bytes`.
@@ -168,8 +195,16 @@ pub(super) async fn read_pinned(
         let of = of.clone();
         async move { read_once(&of.0, &of.1, at, piece, Some(&of.2)).await.map(drop) }
     };
-    let pieces = split(offset, dst, plan.range_size(bytes));
-    try_run_all(pieces, plan.in_flight(bytes), plan.inline, job).await.map(drop)
+    if !plan.learns(bytes) {
+        let pieces = split(offset, dst, plan.range_size(bytes));
+        return try_run_all(pieces, plan.in_flight(bytes), plan.inline, job).await.map(drop);
+    }
+    let run = store.pace().begin(plan.in_flight(bytes));
+    let (began, in_flight) = (Instant::now(), run.requests());
+    let pieces = split(offset, dst, plan.measured_size(bytes, in_flight, run.request_rate()));
+    try_run_all(pieces, in_flight, plan.inline, job).await?;
+    run.done(bytes, began.elapsed());
+    Ok(())
 }
 
 /// Fills `dst` from `offset`, fewer bytes only at the object's end; the first request tells ETag

@@ -4,6 +4,7 @@
 use super::parts::PartSizes;
 use super::progress::moved;
 use super::tasks::Task;
+use crate::base::budget::{Budget, Share};
 use crate::base::buffer::{Buffer, BufferPool, lend};
 use crate::base::checksum::Crc32c;
 use crate::error::{Code, Error, Result};
@@ -18,6 +19,8 @@ use std::sync::Arc;
 
 /// What a first part starts with, so that many writers of small objects stay small.
 const FIRST_ROOM: usize = 256 << 10;
+/// How small parts become where the process's budget is used up.
+const SHORT: usize = 5 << 20;
 
 pub(super) struct Sink {
     store: Store,
@@ -58,6 +61,7 @@ enum Current {
         buffer: Buffer,
         target: usize,
         crc: Crc32c,
+        share: Share,
     },
     /// A whole part that came as one piece; kept back because the object may end with it.
     Held {
@@ -104,24 +108,47 @@ impl Sink {
         match &mut self.current {
             Current::Empty => {}
             Current::Held { .. } => self.ship().await?,
-            Current::Filling { buffer, target, .. } => {
+            Current::Filling { buffer, target, share, .. } => {
                 if buffer.len() == *target
                     || *target - buffer.len() < min && self.sizes.may_be_followed(buffer.len())
                 {
                     self.ship().await?;
                 } else {
-                    *target = (*target).max(self.sizes.round_up(buffer.len().saturating_add(min))?);
-                    grow(buffer, min, *target)?;
+                    let needed = self.sizes.round_up(buffer.len().saturating_add(min))?;
+                    *target = (*target).max(needed);
+                    if buffer.capacity().min(*target) - buffer.len() < min {
+                        if Budget::global().left() < target.saturating_sub(buffer.capacity()) as u64 {
+                            *target = self.sizes.at_least(SHORT)?.max(needed).min(*target);
+                        }
+                        let larger = Budget::global().take(*target as u64);
+                        *buffer = grown(buffer, *target)?;
+                        *share = larger;
+                    }
                 }
             }
         }
         if let Current::Empty = self.current {
-            let target = self.sizes.of(self.number)?.max(self.sizes.round_up(min)?);
+            let needed = self.sizes.round_up(min)?;
+            let target = self.affordable(self.sizes.of(self.number)?.max(needed), needed).await?;
             let first = if self.number == 0 { FIRST_ROOM.max(min).min(target) } else { target };
+            let share = Budget::global().take(first as u64);
             let buffer = BufferPool::global().take(first)?;
-            self.current = Current::Filling { buffer, target, crc: Crc32c::new() };
+            self.current = Current::Filling { buffer, target, crc: Crc32c::new(), share };
         }
         Ok(())
+    }
+
+    /// How large the next part may become: `wanted` bytes if the process's budget has them, where need be
+    /// once this writer's own parts are stored; else fewer. Waits for nobody else: two writers of one
+    /// thread would wait for each other.
+    async fn affordable(&mut self, wanted: usize, needed: usize) -> Result<usize> {
+        while Budget::global().left() < wanted as u64 {
+            match self.pending.parts.next().await {
+                Some(done) => done?,
+                None => return Ok(self.sizes.at_least(SHORT)?.max(needed).min(wanted)),
+            }
+        }
+        Ok(wanted)
     }
 
     /// The free rest of the current part; fill its start, then [`Sink::advance`].
@@ -260,10 +287,10 @@ impl Sink {
             return Ok(());
         }
         self.open_upload().await?;
-        let (data, crc32c) = match std::mem::replace(&mut self.current, Current::Empty) {
+        let (data, crc32c, share) = match std::mem::replace(&mut self.current, Current::Empty) {
             Current::Empty => return Ok(()),
-            Current::Filling { buffer, crc, .. } => (buffer.into_bytes(), crc),
-            Current::Held { data, crc } => (data, crc),
+            Current::Filling { buffer, crc, share, .. } => (buffer.into_bytes(), crc, Some(share)),
+            Current::Held { data, crc } => (data, crc, None),
         };
         let part = Part { number: self.number, offset: self.sent.covered(), data, crc32c };
         let upload = self.upload()?;
@@ -271,6 +298,7 @@ impl Sink {
         let store = async move {
             let bytes = part.data.len();
             upload.put_part(part).await?;
+            drop(share); // the memory is back in its pool
             moved(bytes);
             Ok(())
         };
@@ -373,15 +401,11 @@ impl Pending {
     }
 }
 
-/// Enlarges a buffer so that `min` more bytes fit, up to `target`.
-fn grow(buffer: &mut Buffer, min: usize, target: usize) -> Result<()> {
-    if buffer.capacity().min(target) - buffer.len() >= min {
-        return Ok(());
-    }
+/// The same bytes with room for `target`.
+fn grown(buffer: &Buffer, target: usize) -> Result<Buffer> {
     let mut larger = BufferPool::global().take(target)?;
     larger.extend_from_slice(buffer);
-    *buffer = larger;
-    Ok(())
+    Ok(larger)
 }
 
 impl Drop for Sink {

@@ -3,6 +3,7 @@
 use super::get::pooled;
 use super::range::{Pin, RangePlan, read_once, read_pinned};
 use super::tasks::Task;
+use crate::base::budget::{Budget, Share};
 use crate::base::buffer::{Buffer, Window};
 use crate::error::{Code, Error, Result};
 use crate::store::Store;
@@ -41,6 +42,7 @@ struct Chunk {
     start: u64,
     len: u64,
     state: State,
+    _share: Share,
 }
 
 #[derive(Debug)]
@@ -113,7 +115,7 @@ impl Source {
         if self.chunks.is_empty() {
             let start = self.position - self.position % self.alignment;
             let len = MIB.max(self.alignment).min(self.pin.size - start);
-            self.start(start, len).await?;
+            self.start(start, len, Budget::global().take(len)).await?;
         }
         if let Some(Chunk { state: State::Coming(task), .. }) = self.chunks.front_mut() {
             match task.await {
@@ -158,13 +160,19 @@ impl Source {
             if len == 0 || next + len - self.position > self.ahead {
                 break;
             }
-            self.start(next, len).await?;
+            // The next chunk is needed, the others are not.
+            let share = match Budget::global().try_take(len) {
+                None if self.chunks.is_empty() => Budget::global().take(len),
+                None => break,
+                Some(share) => share,
+            };
+            self.start(next, len, share).await?;
         }
         self.ahead = (self.ahead * 2).min(self.limit);
         Ok(())
     }
 
-    async fn start(&mut self, start: u64, len: u64) -> Result<()> {
+    async fn start(&mut self, start: u64, len: u64, share: Share) -> Result<()> {
         let (store, key, pin) = (self.store.clone(), self.key.clone(), self.pin.clone());
         let fetch = async move {
             let (window, owner) = pooled(len as usize)?; // at most a chunk
@@ -172,7 +180,7 @@ impl Source {
             owner(bytes)
         };
         let state = if self.inline { State::Here(fetch.await?) } else { State::Coming(Task::spawn(fetch)?) };
-        self.chunks.push_back(Chunk { start, len, state });
+        self.chunks.push_back(Chunk { start, len, state, _share: share });
         Ok(())
     }
 
