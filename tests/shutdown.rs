@@ -4,7 +4,7 @@ use s3dlio::Code;
 use s3dlio::runtime::{PerProcess, block_on, shutdown, spawn, spawn_background};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -19,6 +19,7 @@ fn alone() -> MutexGuard<'static, ()> {
 fn calls_next_to_shutdowns_end_well_or_are_refused_and_no_clean_up_is_lost() {
     let _alone = alone();
     let (stop, ran) = (AtomicBool::new(false), Arc::new(AtomicU64::new(0)));
+    let through = AtomicBool::new(false);
     let call = || {
         let (mut started, mut good) = (0, 0);
         while !stop.load(Ordering::Relaxed) {
@@ -30,6 +31,7 @@ fn calls_next_to_shutdowns_end_well_or_are_refused_and_no_clean_up_is_lost() {
                 Ok(value) => {
                     assert_eq!(value, 7);
                     good += 1;
+                    through.store(true, Ordering::Relaxed);
                     let ran = ran.clone();
                     spawn_background(async move {
                         ran.fetch_add(1, Ordering::Relaxed);
@@ -41,7 +43,14 @@ fn calls_next_to_shutdowns_end_well_or_are_refused_and_no_clean_up_is_lost() {
         }
         (started, good)
     };
-    let end = || (0..100).for_each(|_| shutdown(LONG).unwrap());
+    // At least until a call was there to be met.
+    let end = || {
+        let (began, mut ends) = (Instant::now(), 0);
+        while ends < 100 || !through.load(Ordering::Relaxed) && began.elapsed() < LONG {
+            shutdown(LONG).unwrap();
+            ends += 1;
+        }
+    };
     let started = std::thread::scope(|scope| {
         let callers: Vec<_> = (0..3).map(|_| scope.spawn(call)).collect();
         let enders: Vec<_> = (0..2).map(|_| scope.spawn(end)).collect();

@@ -194,7 +194,9 @@ static void other_arguments(void) {
     CHECK(s.item.status == S3DLIO_ERR_INVALID_ARGUMENT && s3dlio_error_code(s.item.error) == s.item.status);
     s3dlio_error_free(s.item.error);
     s.item.length = 1;
-    REFUSED(s3dlio_store_put_many(store, &s.item, 1, (const s3dlio_put_options *)"", 1, &err));
+    s3dlio_put_options unclear = {0};
+    unclear.create_only = 2;
+    REFUSED(s3dlio_store_put_many(store, &s.item, 1, &unclear, sizeof unclear, &err));
     CHECK(s.item.status == S3DLIO_ERR_INVALID_ARGUMENT && s.item.error == NULL);
     REFUSED(s3dlio_store_put(store, NULL, "x", 1, NULL, 0, NULL, 0, &err));
     REFUSED(s3dlio_store_put(store, "k", NULL, 1, NULL, 0, NULL, 0, &err));
