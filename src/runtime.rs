@@ -7,6 +7,7 @@
 //! * Locks that a child needs are held by the forking thread during the fork, so that no other
 //!   thread can leave them locked: see [`hold_during_fork`].
 
+use crate::base::budget::Budget;
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
 use std::any::Any;
@@ -487,6 +488,7 @@ extern "C" fn after_fork_in_parent() {
 
 extern "C" fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::AcqRel);
+    Budget::global().forget();
     let _ = HELD.try_with(|held| held.borrow_mut().clear());
 }
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub struct Budget {
     limit: AtomicU64,
     used: AtomicU64,
-    /// Whose bytes are counted: a forked child begins with none.
-    process: AtomicU32,
+    /// How often it began to count anew: see [`Budget::forget`].
+    begun: AtomicU32,
 }
 
 /// Bytes of a budget that are in use as long as it lives.
@@ -17,12 +17,12 @@ pub struct Budget {
 pub struct Share {
     budget: &'static Budget,
     bytes: u64,
-    process: u32,
+    begun: u32,
 }
 
 impl Budget {
     pub const fn new(limit: u64) -> Budget {
-        Budget { limit: AtomicU64::new(limit), used: AtomicU64::new(0), process: AtomicU32::new(0) }
+        Budget { limit: AtomicU64::new(limit), used: AtomicU64::new(0), begun: AtomicU32::new(0) }
     }
 
     /// The process's.
@@ -38,7 +38,6 @@ impl Budget {
 
     /// How many bytes are in use. More than the limit where [`Budget::take`] had to.
     pub fn used(&self) -> u64 {
-        self.count();
         self.used.load(Ordering::Relaxed)
     }
 
@@ -47,36 +46,41 @@ impl Budget {
         self.limit.load(Ordering::Relaxed).saturating_sub(self.used())
     }
 
+    /// Whether a user that can do with less should: more than half is in use. The other half is for those who
+    /// come later.
+    pub fn is_short(&self) -> bool {
+        self.used() > self.limit.load(Ordering::Relaxed) / 2
+    }
+
     /// A share, if so much is free.
     pub fn try_take(&'static self, bytes: u64) -> Option<Share> {
-        let process = self.count();
         let limit = self.limit.load(Ordering::Relaxed);
         let fits = |used: u64| used.checked_add(bytes).filter(|after| *after <= limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-        Some(Share { budget: self, bytes, process })
+        Some(self.share(bytes))
     }
 
     /// A share of what its user cannot do without, free or not.
     pub fn take(&'static self, bytes: u64) -> Share {
-        let process = self.count();
         self.used.fetch_add(bytes, Ordering::Relaxed);
-        Share { budget: self, bytes, process }
+        self.share(bytes)
     }
 
-    /// Begins to count anew in a forked child; gives the process's number.
-    fn count(&self) -> u32 {
-        let process = std::process::id();
-        if self.process.swap(process, Ordering::Relaxed) != process {
-            self.used.store(0, Ordering::Relaxed);
-        }
-        process
+    /// For a forked child before it does anything else: what it inherited is in use for ever, and counts no
+    /// more.
+    pub fn forget(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.used.store(0, Ordering::Relaxed);
+    }
+
+    fn share(&'static self, bytes: u64) -> Share {
+        Share { budget: self, bytes, begun: self.begun.load(Ordering::Relaxed) }
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        // What was inherited through a fork was never counted here.
-        if self.process == self.budget.process.load(Ordering::Relaxed) {
+        if self.begun == self.budget.begun.load(Ordering::Relaxed) {
             self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
         }
     }
@@ -91,6 +95,7 @@ mod tests {
         static BUDGET: Budget = Budget::new(100);
         let first = BUDGET.try_take(60).unwrap();
         assert_eq!((BUDGET.used(), BUDGET.left()), (60, 40));
+        assert!(BUDGET.is_short());
         assert!(BUDGET.try_take(41).is_none() && BUDGET.try_take(u64::MAX).is_none());
         let second = BUDGET.try_take(40).unwrap();
         let needed = BUDGET.take(25);
@@ -107,12 +112,12 @@ mod tests {
     fn w2_a_forked_child_counts_from_nothing() {
         static BUDGET: Budget = Budget::new(100);
         let inherited = BUDGET.take(70);
-        BUDGET.process.store(0, Ordering::Relaxed); // as in a child, whose number is another one
+        BUDGET.forget();
         assert_eq!(BUDGET.left(), 100);
         let own = BUDGET.take(10);
-        BUDGET.process.store(1, Ordering::Relaxed);
         drop(inherited);
-        BUDGET.process.store(own.process, Ordering::Relaxed);
         assert_eq!(BUDGET.left(), 90);
+        drop(own);
+        assert_eq!(BUDGET.left(), 100);
     }
 }

@@ -117,7 +117,7 @@ impl Sink {
                     let needed = self.sizes.round_up(buffer.len().saturating_add(min))?;
                     *target = (*target).max(needed);
                     if buffer.capacity().min(*target) - buffer.len() < min {
-                        if Budget::global().left() < target.saturating_sub(buffer.capacity()) as u64 {
+                        if Budget::global().is_short() {
                             *target = self.sizes.at_least(SHORT)?.max(needed).min(*target);
                         }
                         let larger = Budget::global().take(*target as u64);
@@ -138,11 +138,11 @@ impl Sink {
         Ok(())
     }
 
-    /// How large the next part may become: `wanted` bytes if the process's budget has them, where need be
-    /// once this writer's own parts are stored; else fewer. Waits for nobody else: two writers of one
-    /// thread would wait for each other.
+    /// How large the next part may become: `wanted` bytes while less than half of the process's budget is in
+    /// use, where need be once this writer's own parts are stored; else fewer. Waits for nobody else: two
+    /// writers of one thread would wait for each other.
     async fn affordable(&mut self, wanted: usize, needed: usize) -> Result<usize> {
-        while Budget::global().left() < wanted as u64 {
+        while Budget::global().is_short() {
             match self.pending.parts.next().await {
                 Some(done) => done?,
                 None => return Ok(self.sizes.at_least(SHORT)?.max(needed).min(wanted)),
