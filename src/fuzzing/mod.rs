@@ -151,12 +151,17 @@ fn options(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut options = Options::new();
     let mut secrets = Vec::new();
+    // What is set on options that are no secrets: it may be the same text, and may be shown.
+    let mut open = Vec::new();
     for line in text.lines() {
         let Some((key, value)) = line.split_once('=') else { continue };
         // A digit may stand for a key: the table is long.
         let number = key.parse::<usize>().ok().and_then(|at| TABLE.get(at));
         let def = number.or_else(|| TABLE.iter().find(|def| def.key == key));
         let key = def.map_or(key, |def| def.key);
+        if def.is_none_or(|def| def.kind != Kind::Secret) {
+            open.push(line);
+        }
         let set = options.set(key, value);
         assert!(def.is_some() || set.is_err(), "the unknown option {key:?} was taken");
         let Some(def) = def else { continue };
@@ -193,9 +198,6 @@ fn options(data: &[u8]) {
             shown.push_str(&format!("{error} {error:?}"));
         }
     }
-    // What else was set may be the same text, and may be shown.
-    let open: Vec<_> =
-        text.lines().filter(|line| !secrets.iter().any(|secret| line.ends_with(secret))).collect();
     for secret in secrets {
         let elsewhere =
             open.iter().any(|line| line.contains(secret)) || TABLE.iter().any(|d| d.doc.contains(secret));
