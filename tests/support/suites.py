@@ -72,6 +72,7 @@ SUITES = [
     Suite("faultd", "Rust", cargo("-p", "faultd")),
     Suite("net", "Rust", cargo("--test", "net")),
     Suite("transfer", "Rust", cargo("--test", "transfer")),
+    Suite("power-cut", "Rust", cargo("--test", "power_cut", "--", "--nocapture"), limit=300),
     Suite("local-store", "Rust", cargo("--test", "local_store"), quick=False),
     Suite("local-store-plain", "Rust", cargo("--test", "local_store"), quick=False, environment=NO_RING),
     Suite("s3-store", "Rust", cargo("--test", "s3_store"), quick=False),

@@ -40,6 +40,7 @@ debian() {
   asan_links || missing+=(clang-19 libclang-rt-19-dev)
   have valgrind || missing+=(valgrind)
   have zstd || missing+=(zstd)
+  have strace || missing+=(strace)
   have pkg-config || missing+=(pkg-config)
   have cc && have c++ && have make || missing+=(build-essential)
   have nm || missing+=(binutils)
