@@ -36,6 +36,7 @@ class Suite:
     quick_command: list = ()  # what the quick run does instead
     environment: tuple = ()  # NAME=VALUE
     limit: int = 900  # seconds, after which it counts as hung
+    tools: tuple = ()  # of tests/support/tools.sh, over the usual ones
 
 
 class Count:
@@ -93,6 +94,7 @@ SUITES = [
     Suite("cpp", "C++", ["tests/cpp/run.sh"]),
     Suite("cmake", "C++", ["tests/cmake/run.sh"], quick=False),
     Suite("python", "Python", ["tests/python/run.sh"]),
+    Suite("frameworks", "Python", ["tests/frameworks/run.sh"], quick=False, tools=("ml",)),
     Suite("julia", "Julia", ["tests/julia/run.sh"], quick=False, limit=1800),
     Suite("benches", "Python", [sys.executable, "tests/benches/run.py"], quick=False),
     Suite("examples", "Examples", ["tests/examples/run.sh"], quick=False),
@@ -116,6 +118,7 @@ def run(suite):
     env["S3DLIO_TEST_FAULTD"] = str(RELEASE / "faultd")
     env["JULIA"] = str(TOOLS / "julia/julia")
     env["PYTHON"] = str(TOOLS / "py/bin/python")
+    env["PYTHON_ML"] = str(TOOLS / "ml/bin/python")
     started = time.monotonic()
     process = subprocess.Popen(
         suite.command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -152,6 +155,9 @@ def main():
     if sys.argv[1:] == ["--list"]:
         for suite in SUITES:
             print(f"{suite.name:14} {suite.language:8} {'' if suite.quick else 'not in quick'}")
+        return
+    if sys.argv[1:2] == ["--tools"]:
+        print(*sorted({tool for suite in choose(sys.argv[2:]) for tool in suite.tools}))
         return
     results = [(suite, *run(suite)) for suite in choose(sys.argv[1:])]
     print("\n==== per suite")

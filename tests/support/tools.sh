@@ -2,7 +2,8 @@
 # Installs what the tests need and is missing: Debian packages (as root), Python packages in a
 # virtual environment, Azurite from npm, Julia. Prints the folder of the tools.
 # Everything is pinned; a change of the pins below makes a new folder of that tool.
-# usage: tools.sh [debian] [python] [npm] [julia]      (default: all)
+# usage: tools.sh [debian] [python] [npm] [julia] [ml]      (default: all but ml)
+# ml are the machine learning frameworks, 3.4 GB in a virtual environment of their own.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${S3DLIO_TEST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/s3dlio/tools}
@@ -13,6 +14,12 @@ python_packages=(
   boto3==1.44.5 azure-storage-blob==12.31.1 numpy==2.4.6 pytest==9.1.1 setuptools==80.9.0 wheel==0.45.1
 )
 azurite=azurite@3.35.0
+ml_packages=(
+  numpy==2.4.6 pytest==9.1.1 safetensors==0.8.0 jax==0.10.2 jaxlib==0.10.2 ml-dtypes==0.6.0 tensorflow-cpu==2.21.0
+  # What torch needs; itself it comes without its packages for CUDA, and the connector without torch's.
+  filelock==4.2.11 typing-extensions==4.16.0 sympy==1.14.0 networkx==3.6.1 jinja2==3.1.6 fsspec==2026.9.0
+)
+ml_bare=(torch==2.14.1 s3torchconnector==1.5.0 s3torchconnectorclient==1.5.0)
 
 # Runs a quiet step; shows what it printed only when it fails.
 step() {
@@ -75,6 +82,14 @@ npm_packages() {
   step "Azurite" npm install --no-audit --no-fund --prefix "$tools/npm" "$azurite"
 }
 
+ml() {
+  local pip=$tools/ml/bin/pip
+  step "environment of the frameworks" python3 -m venv --clear "$tools/ml"
+  step "JAX, TensorFlow and others" "$pip" install --disable-pip-version-check "${ml_packages[@]}"
+  step "torch" "$pip" install --disable-pip-version-check --no-deps "${ml_bare[@]}"
+  step "torch for machines without CUDA" python3 "$here/torch_cpu.py" "$("$tools/ml/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"
+}
+
 julia() { step "Julia" "$here/julia.sh" "$tools/julia"; }
 
 mkdir -p "$tools"
@@ -85,6 +100,7 @@ for what in "${@:-debian python npm julia}"; do
       python) once py "${python_packages[*]}" python ;;
       npm) once npm "$azurite" npm_packages ;;
       julia) once julia "$(cksum <"$here/julia.sh")" julia ;;
+      ml) once ml "${ml_packages[*]} ${ml_bare[*]} $(cksum <"$here/torch_cpu.py")" ml ;;
       *) echo "unknown tool $one" >&2; exit 2 ;;
     esac
   done
