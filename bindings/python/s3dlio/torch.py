@@ -1,0 +1,47 @@
+"""PyTorch: objects in one file, and the storage of `torch.distributed.checkpoint`.
+
+    s3dlio.torch.save(model.state_dict(), "s3://bucket/run1/model.pt")
+    state = s3dlio.torch.load("s3://bucket/run1/model.pt", map_location="cpu")
+"""
+
+import io
+from typing import Any, Optional
+
+import torch
+
+from ._places import object_of
+from .info import WriteStats
+from .store import OptionValues
+
+__all__ = ["load", "save"]
+
+
+def save(
+    obj: Any, place: Any, key: Optional[str] = None, options: OptionValues = None, **keywords: Any
+) -> WriteStats:
+    """`torch.save` into an object: streamed in constant memory, visible when it is whole.
+
+    `place` is the object's URI, or a store or its URI together with `key`. Options are the store's.
+    """
+    store, key = object_of(place, key, options, **keywords)
+    with store.writer(key) as file:
+        torch.save(obj, file)
+    return file.stats
+
+
+def load(
+    place: Any,
+    key: Optional[str] = None,
+    options: OptionValues = None,
+    *,
+    map_location: Any = None,
+    weights_only: Optional[bool] = None,
+    **keywords: Any,
+) -> Any:
+    """`torch.load` from an object; tensors are read straight into their memory, compressed objects (.zst) as a
+    whole first. `weights_only` is torch's: False runs whatever code the object holds."""
+    store, key = object_of(place, key, options, **keywords)
+    with store.open(key) as file:
+        # torch jumps back and forth.
+        seekable = io.BytesIO(file.read()) if key.endswith(".zst") else file
+        return torch.load(seekable, map_location=map_location, weights_only=weights_only)
