@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! ffi            one file per C handle: parse arguments, call the core, convert the result
+//!   checkpoint/  saves of many ranks, commit, loads of any slice
 //!   queue/       operations without a caller who waits: events, cancel, progress
 //!   transfer/    ranged get, writer, reader, codec, validation
 //!     store/     trait ObjectStore and its five backends
@@ -18,6 +19,7 @@
 
 pub mod api;
 pub mod base;
+pub mod checkpoint;
 pub mod error;
 #[doc(hidden)]
 pub mod net;

@@ -90,6 +90,18 @@ AZURE_ENDPOINT = "azure.endpoint", Kind::Text, "", ["S3DLIO_AZURE_ENDPOINT", "AZ
     "Blob service URL up to and including the account, such as http://127.0.0.1:10000/devstoreaccount1; default https://ACCOUNT.blob.core.windows.net.";
 AZURE_SAS_TOKEN = "azure.sas_token", Kind::Secret, "", ["S3DLIO_AZURE_SAS_TOKEN", "AZURE_STORAGE_SAS_TOKEN"],
     "Shared access signature: the query string, with or without the leading question mark.";
+CHECKPOINT_KEEP_EVERY = "checkpoint.keep_every", Kind::Count { min: 0, max: u64::MAX }, "0", ["S3DLIO_CHECKPOINT_KEEP_EVERY"],
+    "When a commit prunes, checkpoints whose step is a multiple of this stay; 0 keeps none for that reason.";
+CHECKPOINT_KEEP_LAST = "checkpoint.keep_last", Kind::Count { min: 0, max: u64::MAX }, "0", ["S3DLIO_CHECKPOINT_KEEP_LAST"],
+    "After a commit, delete all but this many of the newest checkpoints; 0 deletes none.";
+CHECKPOINT_PREFIXES = "checkpoint.prefixes", Kind::Count { min: 1, max: 65_536 }, "16", ["S3DLIO_CHECKPOINT_PREFIXES"],
+    "Over how many prefixes the strategy round_robin spreads a checkpoint's shards.";
+CHECKPOINT_READ_WASTE = "checkpoint.read_waste", Kind::Count { min: 0, max: 1000 }, "10", ["S3DLIO_CHECKPOINT_READ_WASTE"],
+    "How much more may be read than is needed, in percent, where that saves requests when slices of tensors are loaded.";
+CHECKPOINT_STRATEGY = "checkpoint.strategy", Kind::Choice(&["flat", "round_robin", "binary"]), "flat", ["S3DLIO_CHECKPOINT_STRATEGY"],
+    "How a checkpoint's shards are spread over key prefixes: one folder, a number of them, or by the reversed bits of the rank.";
+CHECKPOINT_TIMEOUT_MS = "checkpoint.timeout_ms", Kind::Millis { min: 1, max: 604_800_000 }, "600000", ["S3DLIO_CHECKPOINT_TIMEOUT_MS"],
+    "How long a rank waits for the others of its save: for the id, for all receipts, for the commit.";
 DIRECT_ALIGNMENT = "direct.alignment", Kind::Size { min: 0, max: MIB }, "0", ["S3DLIO_DIRECT_ALIGNMENT"],
     "Alignment of offsets, lengths and memory of O_DIRECT I/O, a power of two; 0 detects it.";
 DIRECT_FALLBACK = "direct.fallback", Kind::Choice(&["buffered", "error"]), "buffered", ["S3DLIO_DIRECT_FALLBACK"],

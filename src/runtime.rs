@@ -119,6 +119,17 @@ where
     Ok(live()?.handle.spawn(future))
 }
 
+/// As [`spawn`], for a future that blocks the thread that polls it.
+pub fn spawn_blocking<F>(future: F) -> Result<tokio::task::JoinHandle<F::Output>>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let handle = live()?.handle.clone();
+    let on = handle.clone();
+    Ok(handle.spawn_blocking(move || on.block_on(future)))
+}
+
 /// Starts `future` on the worker threads as work that [`shutdown`] waits for: the clean-up of a
 /// handle that was freed. Never blocks.
 pub fn spawn_background<F: Future<Output = ()> + Send + 'static>(future: F) {

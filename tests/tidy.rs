@@ -52,11 +52,27 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store/azure/", &["base", "error", "net", "options", "runtime", "store::azure", "Code"]),
     ("store/", &["base", "error", "options", "runtime", "store", "Code"]),
     ("transfer/", &["base", "error", "options", "runtime", "store", "transfer", "Code"]),
+    ("checkpoint/", &["base", "error", "options", "runtime", "store", "transfer", "checkpoint", "Code"]),
     ("queue/", &["base", "error", "runtime", "transfer", "queue", "Code"]),
-    ("api.rs", &["base", "error", "options", "runtime", "store", "transfer"]),
-    ("ffi/", &["base", "error", "options", "runtime", "queue", "store", "transfer", "trace", "ffi", "Code"]),
+    ("api.rs", &["base", "checkpoint", "error", "options", "runtime", "store", "transfer"]),
+    (
+        "ffi/",
+        &[
+            "base",
+            "checkpoint",
+            "error",
+            "options",
+            "runtime",
+            "queue",
+            "store",
+            "transfer",
+            "trace",
+            "ffi",
+            "Code",
+        ],
+    ),
     // Built for tests/fuzz only.
-    ("fuzzing/", &["base", "net", "options", "store"]),
+    ("fuzzing/", &["base", "checkpoint", "net", "options", "store"]),
     ("lib.rs", &[]),
 ];
 

@@ -325,6 +325,15 @@ impl Window {
         Window { start, len, lease }
     }
 
+    /// A window on the same bytes to give away, and what gives this one back once the other and all its
+    /// pieces are dropped.
+    pub fn on_loan(self) -> (Window, Loan) {
+        let keep: Keep = self.lease.clone();
+        let lease = Arc::new(Lease { buffer: Mutex::new(None), done: None, _keep: Some(keep) });
+        let given = Window { start: self.start, len: self.len, lease: lease.clone() };
+        (given, Loan { window: self, lease })
+    }
+
     /// Splits into the first `at` bytes (at most all) and the rest.
     pub fn split_at(self, at: usize) -> (Window, Window) {
         let at = at.min(self.len);
@@ -332,6 +341,21 @@ impl Window {
         let rest = unsafe { self.start.add(at) };
         let second = Window { start: rest, len: self.len - at, lease: self.lease.clone() };
         (Window { start: self.start, len: at, lease: self.lease }, second)
+    }
+}
+
+/// A window whose bytes somebody else fills: see [`Window::on_loan`].
+#[derive(Debug)]
+pub struct Loan {
+    window: Window,
+    lease: Arc<Lease>,
+}
+
+impl Loan {
+    /// The window, or `None` while a piece of the loan is alive.
+    pub fn take_back(self) -> Option<Window> {
+        Arc::into_inner(self.lease)?;
+        Some(self.window)
     }
 }
 
@@ -347,6 +371,12 @@ impl DerefMut for Window {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `deref`, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lease")
     }
 }
 

@@ -45,6 +45,13 @@ impl Crc32c {
         Crc32c { value, len: self.len.saturating_add(next.len) }
     }
 
+    /// The checksum of what came after `earlier`, which covers this one's first bytes.
+    pub fn since(self, earlier: Crc32c) -> Crc32c {
+        let len = self.len.saturating_sub(earlier.len);
+        let moved = earlier.combine(Crc32c::from_parts(0, len));
+        Crc32c { value: self.value ^ moved.value, len }
+    }
+
     /// The 32 bits.
     pub fn value(self) -> u32 {
         self.value
@@ -137,6 +144,7 @@ mod tests {
         for at in 0..=data.len() {
             let (a, b) = data.split_at(at);
             assert_eq!(Crc32c::of(a).combine(Crc32c::of(b)), whole, "split at {at}");
+            assert_eq!(whole.since(Crc32c::of(a)), Crc32c::of(b), "since {at}");
         }
     }
 

@@ -54,6 +54,19 @@ impl Timestamp {
         Text(text)
     }
 
+    /// `2013-05-24T00:00:00Z`, as RFC 3339 has it.
+    pub fn rfc3339(self) -> Text<20> {
+        let (date, time) = (self.date(), self.time());
+        let mut text = *b"0000-00-00T00:00:00Z";
+        digits(&mut text[0..4], date.year);
+        digits(&mut text[5..7], date.month);
+        digits(&mut text[8..10], date.day);
+        digits(&mut text[11..13], time[0]);
+        digits(&mut text[14..16], time[1]);
+        digits(&mut text[17..19], time[2]);
+        Text(text)
+    }
+
     /// `Fri, 24 May 2013 00:00:00 GMT`, as HTTP and `x-ms-date` have it (IMF-fixdate of RFC 9110, RFC 1123).
     pub fn http(self) -> Text<29> {
         let (date, time) = (self.date(), self.time());

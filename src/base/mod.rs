@@ -6,6 +6,7 @@ pub mod checksum;
 pub mod date;
 pub mod key;
 pub mod pace;
+pub mod random;
 pub mod secret;
 pub mod sync;
 pub mod uri;

@@ -6,6 +6,7 @@
 mod batch;
 mod codec;
 mod delete;
+mod exact;
 mod get;
 mod list;
 mod parts;
@@ -20,6 +21,7 @@ mod validate;
 mod writer;
 
 pub use delete::delete_prefix;
+pub use exact::{read_exact, run_apart};
 pub use get::{get, get_into, get_many, get_range, get_range_into, get_ranges};
 pub use list::Lister;
 pub use progress::count_bytes;

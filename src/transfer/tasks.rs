@@ -11,6 +11,7 @@ use std::future::Future;
 use std::iter::Enumerate;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use tokio::task::JoinHandle;
@@ -28,6 +29,15 @@ impl<T> Task<T> {
     {
         let era = Era::now();
         Ok(Task { handle: Some(runtime::spawn(counted_as_here(future))?), era })
+    }
+
+    /// As [`Task::spawn`], of a future that blocks the thread that polls it.
+    fn spawn_blocking(future: impl Future<Output = Result<T>> + Send + 'static) -> Result<Task<T>>
+    where
+        T: Send + 'static,
+    {
+        let era = Era::now();
+        Ok(Task { handle: Some(runtime::spawn_blocking(counted_as_here(future))?), era })
     }
 
     /// Asks the task to end; awaiting it then tells when it did.
@@ -86,7 +96,7 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
 {
-    drive(inputs, limit, inline, false, job).await
+    drive(inputs, limit, if inline { Place::Here } else { Place::Workers }, false, job).await
 }
 
 /// As [`run_all`], but the first error cancels the rest, and is given once all of them stopped.
@@ -101,8 +111,42 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
 {
-    // A cancelled job's outcome never hides the error that caused it.
-    let results = drive(inputs, limit, inline, true, job).await;
+    let place = if inline { Place::Here } else { Place::Workers };
+    first_error(drive(inputs, limit, place, true, job).await)
+}
+
+/// As [`try_run_all`], but jobs that are `blocking` run on threads of their own.
+pub(super) async fn try_run_apart<I, T, F>(
+    inputs: Vec<I>,
+    limit: usize,
+    blocking: bool,
+    job: impl Fn(I) -> F + Send + Sync + 'static,
+) -> Result<Vec<T>>
+where
+    I: Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    let place = match blocking {
+        false => Place::Workers,
+        true if inputs.len() < 2 || limit < 2 => Place::Here,
+        true => Place::Threads,
+    };
+    first_error(drive(inputs, limit, place, true, job).await)
+}
+
+/// Where jobs run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// One after the other on this thread.
+    Here,
+    Workers,
+    /// Threads that may block.
+    Threads,
+}
+
+/// All values, or the first error; a cancelled job's outcome never hides the error that caused it.
+fn first_error<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
     let mut values = Vec::with_capacity(results.len());
     let mut failure = None;
     for result in results {
@@ -120,7 +164,7 @@ where
 async fn drive<I, T, F>(
     inputs: Vec<I>,
     limit: usize,
-    inline: bool,
+    place: Place,
     stop_at_error: bool,
     job: impl Fn(I) -> F + Send + Sync + 'static,
 ) -> Vec<Result<T>>
@@ -130,7 +174,7 @@ where
     F: Future<Output = Result<T>> + Send + 'static,
 {
     let count = inputs.len();
-    if inline {
+    if place == Place::Here {
         let mut results = Vec::with_capacity(count);
         for input in inputs {
             results.push(job(input).await);
@@ -140,11 +184,17 @@ where
         }
         return results;
     }
-    let work = Arc::new(Work { inputs: Mutex::new(inputs.into_iter().enumerate()), job, stop_at_error });
+    let work = Arc::new(Work {
+        inputs: Mutex::new(inputs.into_iter().enumerate()),
+        job,
+        stop_at_error,
+        failed: AtomicBool::new(false),
+    });
     let mut lanes = FuturesUnordered::new();
     let mut unfinished = None;
     for _ in 0..limit.clamp(1, count.max(1)).min(count) {
-        match Task::spawn(lane(work.clone())) {
+        let lane = lane(work.clone());
+        match if place == Place::Threads { Task::spawn_blocking(lane) } else { Task::spawn(lane) } {
             Ok(task) => lanes.push(task),
             // Those that run do the work of this one.
             Err(error) => unfinished = Some(error),
@@ -174,6 +224,8 @@ struct Work<I, J> {
     inputs: Mutex<Enumerate<std::vec::IntoIter<I>>>,
     job: J,
     stop_at_error: bool,
+    /// Threads that block cannot be cancelled, but take no further input.
+    failed: AtomicBool,
 }
 
 /// Takes one input after the other until none is left. One task for many jobs: nobody is woken between
@@ -184,6 +236,9 @@ where
 {
     let mut done = Vec::new();
     loop {
+        if work.stop_at_error && work.failed.load(Ordering::Relaxed) {
+            return Ok(done);
+        }
         let next = lock(&work.inputs).next();
         let Some((index, input)) = next else { return Ok(done) };
         let job = AssertUnwindSafe((work.job)(input)).catch_unwind();
@@ -192,6 +247,7 @@ where
         let failed = result.is_err();
         done.push((index, result));
         if failed && work.stop_at_error {
+            work.failed.store(true, Ordering::Relaxed);
             return Ok(done);
         }
     }

@@ -123,6 +123,11 @@ impl Writer {
         &self.uri
     }
 
+    /// The checksum of everything that came in so far.
+    pub fn crc32c(&self) -> Crc32c {
+        if self.codec.is_some() { self.plain } else { self.sink.crc() }
+    }
+
     /// What happened so far; complete after [`Writer::finish`].
     pub fn stats(&self) -> WriteStats {
         let stored = self.sink.crc();

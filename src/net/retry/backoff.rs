@@ -1,7 +1,7 @@
 //! How long to wait before the next attempt.
 
 use crate::base::date::Timestamp;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use crate::base::random::{Random, seed};
 use std::time::Duration;
 
 /// The shortest pause.
@@ -15,19 +15,19 @@ pub const LONGEST: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub struct Backoff {
     /// None until the first pause: most operations need none.
-    state: Option<u64>,
+    random: Option<Random>,
     previous: Duration,
 }
 
 impl Backoff {
     /// The same seed gives the same pauses.
     pub fn new(seed: u64) -> Backoff {
-        Backoff { state: Some(seed), previous: SHORTEST }
+        Backoff { random: Some(Random::new(seed)), previous: SHORTEST }
     }
 
     /// Pauses that no other operation, process or machine has, also after a fork.
     pub fn random() -> Backoff {
-        Backoff { state: None, previous: SHORTEST }
+        Backoff { random: None, previous: SHORTEST }
     }
 
     /// The next pause.
@@ -49,33 +49,18 @@ impl Backoff {
 
     /// Pauses that differ from these.
     pub fn fork(&mut self) -> Backoff {
-        Backoff::new(self.next())
+        Backoff::new(self.numbers().next())
     }
 
     /// Anything from nothing to `most`, to the microsecond.
     fn below(&mut self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
-        let micros = (u128::from(self.next()) * (u128::from(most) + 1)) >> 64;
-        Duration::from_micros(u64::try_from(micros).unwrap_or(most))
+        Duration::from_micros(self.numbers().up_to(most))
     }
 
-    /// SplitMix64.
-    fn next(&mut self) -> u64 {
-        let mut z = self.state.unwrap_or_else(seed).wrapping_add(0x9E37_79B9_7F4A_7C15);
-        self.state = Some(z);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+    fn numbers(&mut self) -> &mut Random {
+        self.random.get_or_insert_with(|| Random::new(seed()))
     }
-}
-
-/// A seed that differs between operations, processes and machines, also after a fork.
-pub fn seed() -> u64 {
-    let mut hasher = RandomState::new().build_hasher();
-    hasher.write_u32(std::process::id());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    hasher.write_u128(now.as_nanos());
-    hasher.finish()
 }
 
 /// How long an answer asks to wait, by the first of its headers that can be read:

@@ -13,11 +13,12 @@ use super::retry::{Retry, Step};
 use super::xml::Element;
 use super::{HIDDEN_METADATA, Inner, MAX_PARTS, META_CRC32C, META_WRITE, etag_of};
 use crate::base::checksum::{Crc32c, format_crc32c};
+use crate::base::random::seed;
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
 use crate::net::Method;
+use crate::net::retry::Reason;
 use crate::net::retry::classify::RequestKind::{self, Commit, Read, Write};
-use crate::net::retry::{Reason, backoff};
 use crate::store::{
     Content, Part, PutCondition, PutOptions, PutResult, Upload, UploadTotal, check_put_options,
 };
@@ -178,7 +179,7 @@ fn result_of(headers: &Headers) -> PutResult {
 }
 
 fn new_nonce() -> String {
-    format!("{:016x}", backoff::seed())
+    format!("{:016x}", seed())
 }
 
 /// An upload in blocks.
