@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// `,"crc32c":"xxxxxxxx"}` and a newline.
-const TAIL: usize = 23;
+const TAIL: usize = 22;
 /// No manifest or receipt is larger: what is, is none.
 pub const LARGEST: u64 = 2 << 30;
 

@@ -84,6 +84,7 @@ SUITES = [
     Suite("faults", "Rust", cargo("--test", "faults", "--", "--nocapture"), quick=False),
     Suite("scripts", "Rust", cargo("--test", "scripts", "ten_thousand", "--", "--nocapture"),
           quick_command=cargo("--test", "scripts", "a_few", "--", "--nocapture")),
+    Suite("checkpoint", "Rust", cargo("--test", "checkpoint"), quick=False),
     Suite("storms", "Rust", cargo("--test", "storms", "--", "--nocapture"), quick=False),
     Suite("rust-doc", "Rust", cargo("--doc"), quick=False),
     Suite("c", "C", ["tests/c/run.sh", "plain"]),
