@@ -284,6 +284,18 @@ extern "C" {
  */
 typedef struct s3dlio_buffer s3dlio_buffer;
 
+/** A committed checkpoint. Any thread, concurrently. */
+typedef struct s3dlio_checkpoint s3dlio_checkpoint;
+
+/**
+ * One shard of a save that is being written. Any thread, one at a time (else
+ * S3DLIO_ERR_INVALID_STATE); different shards of one writer concurrently.
+ */
+typedef struct s3dlio_checkpoint_shard s3dlio_checkpoint_shard;
+
+/** One rank's part of one save. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE). */
+typedef struct s3dlio_checkpoint_writer s3dlio_checkpoint_writer;
+
 /** An error with everything that is known about it. Immutable; any thread, concurrently. */
 typedef struct s3dlio_error s3dlio_error;
 
@@ -1695,6 +1707,681 @@ int32_t s3dlio_writer_abort_submit(s3dlio_writer *writer,
                                    uint64_t token,
                                    s3dlio_op **op,
                                    s3dlio_error **err);
+
+/*
+ * ==================================================================================================
+ * The job's ranks
+ *
+ * A distributed job is its launcher's: torchrun, mpirun, srun. It tells each process its rank in
+ * environment variables, and s3dlio_world_detect reads them. It starts nothing and talks to nobody;
+ * a program that knows its rank otherwise (MPI_Comm_rank) needs none of this.
+ */
+
+/** What the launcher said. */
+typedef struct s3dlio_world {
+    /** This process's place in the job, from 0. */
+    uint32_t rank;
+    /** How many processes the job has. */
+    uint32_t world_size;
+    /** This process's place among those of its host, from 0. */
+    uint32_t local_rank;
+    /** How many processes of the job its host has. */
+    uint32_t local_world_size;
+    /** Which one it was: "torchrun", "openmpi", "mpich", "slurm". */
+    char launcher[32];
+    /**
+     * What all ranks of this launch share and no other launch does, for s3dlio_checkpoint_params;
+     * "" where the launcher tells nothing of the kind.
+     */
+    char run_id[256];
+} s3dlio_world;
+
+/**
+ * Reads rank and world size from the launcher's variables: those of torchrun, of Open MPI, of MPICH
+ * (PMI: Intel MPI and others too), of Slurm, in this order. `struct_size` is sizeof *world.
+ * Errors: NOT_FOUND (no launcher's variables are set), INVALID_ARGUMENT (NULL; also a variable that is
+ * missing beside the others or is no number, which is named), BUFFER_TOO_SMALL (a run id longer than
+ * the field).
+ * Since: 0.1
+ */
+int32_t s3dlio_world_detect(s3dlio_world *world, size_t struct_size, s3dlio_error **err);
+
+/*
+ * ==================================================================================================
+ * Tensors
+ *
+ * A checkpoint holds named entries: arrays of one of the safetensors types, in row-major order (C
+ * order: the last index runs fastest), without gaps. The types are BOOL U8 I8 F8_E5M2 F8_E4M3 I16 U16
+ * F16 BF16 I32 U32 F32 C64 F64 I64 U64; F16 is IEEE's, C64 two F32. Numbers are little-endian, as
+ * they are in memory here. A shape of no dimensions is a single value.
+ *
+ * An entry may be stored in pieces, by one rank or by many. Each piece is a box of the whole: it begins
+ * at `start` in the array of `global_shape` and has `shape`. So does a load, whose box need not be any
+ * piece's: a job of another size loads the boxes that its own ranks hold.
+ */
+
+/**
+ * `flags` of s3dlio_tensor: every rank of the job gives this tensor with the same contents, and one of
+ * them stores it.
+ */
+#define S3DLIO_TENSOR_REPLICATED 1
+
+/** A tensor, or the box of one that this rank holds, to be saved. This struct never grows. */
+typedef struct s3dlio_tensor {
+    /** The entry. Unique in one shard; pieces of one entry in different shards have the same name. */
+    const char *name;
+    /** A type's name: "F32". */
+    const char *dtype;
+    /** What is given here: ndim numbers; may be NULL where ndim is 0. */
+    const uint64_t *shape;
+    /** The whole entry's shape: ndim numbers; NULL: the same as shape. */
+    const uint64_t *global_shape;
+    /** Where in the whole this begins: ndim numbers; NULL: at the beginning. */
+    const uint64_t *start;
+    /** How many dimensions. */
+    uint32_t ndim;
+    /** 0 or S3DLIO_TENSOR_REPLICATED. */
+    uint32_t flags;
+    /** The bytes; may be NULL where length is 0. Any alignment. */
+    const void *data;
+    /** How many: those of the type times all numbers of shape. */
+    size_t length;
+} s3dlio_tensor;
+
+/** A box of an entry and the memory it is loaded into. This struct never grows. */
+typedef struct s3dlio_tensor_request {
+    /** The entry. */
+    const char *name;
+    /** Where the box begins: ndim numbers; NULL: at the beginning. */
+    const uint64_t *start;
+    /** The box's shape: ndim numbers; NULL: from start to the end. */
+    const uint64_t *shape;
+    /** How many numbers start and shape have; 0 where both are NULL. */
+    uint32_t ndim;
+    /** 0. */
+    uint32_t flags;
+    /**
+     * -1: whoever stored it. Else only what this rank stored: for an entry of which the ranks saved
+     * different contents under one name.
+     */
+    int64_t rank;
+    /**
+     * Where the box goes, in row-major order; any alignment. The memory of two requests of one call
+     * must not overlap.
+     */
+    void *data;
+    /** Its size: exactly the box's bytes. */
+    size_t length;
+} s3dlio_tensor_request;
+
+/*
+ * ==================================================================================================
+ * Saving checkpoints
+ *
+ * A checkpoint is what a job of world_size ranks saved at one step, below the root of a store (open
+ * the store at "s3://bucket/run1/checkpoints"). Each rank writes its shards, and then rank 0 publishes a
+ * manifest that names them all with sizes and checksums. Before that there is nothing to be loaded;
+ * whatever dies on the way, the checkpoints that were committed before stay whole. A step is committed
+ * once: saving it again is ALREADY_EXISTS, until s3dlio_checkpoint_delete.
+ *
+ *     s3dlio_checkpoint_params params = {.step = 1000, .rank = rank, .world_size = size, .run_id = run};
+ *     s3dlio_checkpoint_writer *writer;
+ *     s3dlio_checkpoint_writer_open(store, NULL, &params, sizeof params, &writer, &err);
+ *     s3dlio_checkpoint_writer_put_tensors(writer, NULL, tensors, count, &err);
+ *     s3dlio_checkpoint_writer_commit(writer, &err);
+ *     s3dlio_checkpoint_writer_free(writer);
+ *
+ * Agreeing. All ranks of one save need one id. Either through the storage: give every rank the same
+ * run_id, which no other launch of the job has, and rank 0 tells the others through an object. Or a
+ * host with a broadcast of its own opens rank 0 first, takes s3dlio_checkpoint_writer_id, and gives
+ * it to the others as id: then no object and no run_id is needed. The same holds for the end: commit
+ * on every rank waits through the storage; a host with a barrier calls finish everywhere, then its
+ * barrier, then commit on rank 0 only. With a world_size of 1 neither is needed.
+ *
+ * Memory of the caller's: put_tensors and put_bytes read it in place, and are done with it when they
+ * return. snapshot_tensors copies it: when that returns the caller may change its tensors, and the
+ * copy is stored by finish or commit, or in the background by s3dlio_checkpoint_writer_commit_submit.
+ * A streamed shard (s3dlio_checkpoint_writer_open_shard) needs memory for a few parts only.
+ *
+ * A rank may write several shards; their names differ. Names have 1 to 64 of the characters A-Z a-z 0-9
+ * _ -; NULL is "data". Option writer.compression=zstd compresses them; checkpoint.strategy says how
+ * their keys are spread. Shards of tensors are safetensors files that other tools open.
+ *
+ * Free before finish aborts: rank 0 is told, and what this rank stored is removed in the background
+ * (s3dlio_shutdown waits for it). Once a rank's part is finished it is rank 0 who decides. What a
+ * killed process leaves is invisible, and removed by s3dlio_checkpoint_collect.
+ *
+ * Beside the errors that a function names, those of stores and writers: FORKED for a writer that was
+ * inherited through fork() (the parent's goes on), SHUTDOWN, INVALID_STATE (after finish or abort,
+ * or another thread is inside), NO_SPACE, PERMISSION_DENIED, CANCELLED and UNKNOWN_OUTCOME (after a
+ * submitted call that was cancelled). Arguments that are wrong change nothing. What fails while it
+ * stores stays: the calls after it give the same error, and the save can only be aborted or freed.
+ */
+
+/** Who saves what. All zero but world_size is rank 0 of 1 at step 0. */
+typedef struct s3dlio_checkpoint_params {
+    /** Less than 10^12; checkpoints are ordered by it. */
+    uint64_t step;
+    /** If has_epoch is 1; else 0. */
+    uint64_t epoch;
+    /** 1 if there is an epoch, else 0. */
+    uint32_t has_epoch;
+    /** This process's, less than world_size. */
+    uint32_t rank;
+    /** How many ranks take part, 1 or more; the same on all of them. */
+    uint32_t world_size;
+    /** 0. */
+    uint32_t reserved;
+    /**
+     * The id that rank 0 got and the host broadcast; NULL: rank 0 makes one, the others find it
+     * through the storage.
+     */
+    const char *id;
+    /**
+     * What all ranks of this launch share and no other launch does, such as the run_id of
+     * s3dlio_world; NULL where the host tells the id, and in a world of 1.
+     */
+    const char *run_id;
+    /** Who wrote it, kept in the manifest: "pytorch"; NULL: "". */
+    const char *framework;
+    /** Rank 0's are kept in the manifest; any UTF-8 texts, no name twice. */
+    const s3dlio_key_value *metadata;
+    /** How many pairs metadata has. */
+    size_t metadata_count;
+} s3dlio_checkpoint_params;
+
+/**
+ * Begins this rank's part of a save. Rank 0 checks that the step is free and, where no id is given,
+ * makes it and tells it through the storage; the other ranks wait for that, no longer than
+ * checkpoint.timeout_ms. `options` may be NULL; what is set in them goes over the store's. The caller
+ * frees the writer.
+ * Errors: INVALID_ARGUMENT (of params; neither id nor run_id on a rank that has to find the id; rank 0
+ * began with another world_size, which is named), ALREADY_EXISTS (the step is committed), TIMEOUT
+ * (rank 0 did not begin; detail missing_ranks).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_writer_open(const s3dlio_store *store,
+                                      const s3dlio_options *options,
+                                      const s3dlio_checkpoint_params *params,
+                                      size_t params_size,
+                                      s3dlio_checkpoint_writer **writer,
+                                      s3dlio_error **err);
+
+/**
+ * The save's id, the same on all ranks; it lives as long as the handle. NULL for NULL and stale
+ * handles.
+ * Since: 0.1
+ */
+const char *s3dlio_checkpoint_writer_id(const s3dlio_checkpoint_writer *writer);
+
+/**
+ * Stores tensors as one shard. Their memory is read in place and not used after the call. A tensor may
+ * be empty, and so may the list. In the shard, larger types come first, so that all are aligned.
+ * Errors: INVALID_ARGUMENT (a tensor, which is named: its type is unknown, its length is not what type
+ * and shape say, its box leaves global_shape, its name is empty or is there twice with the same box;
+ * the shard's name), ALREADY_EXISTS (the shard's name was used before).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_writer_put_tensors(s3dlio_checkpoint_writer *writer,
+                                             const char *shard,
+                                             const s3dlio_tensor *tensors,
+                                             size_t count,
+                                             s3dlio_error **err);
+
+/**
+ * Copies tensors into memory of the library's and does no I/O: when it returns, the caller may change
+ * them. They are stored as one shard by finish or commit, blocking or submitted, and the copy is
+ * freed then.
+ * Errors: as s3dlio_checkpoint_writer_put_tensors; OUT_OF_MEMORY.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_writer_snapshot_tensors(s3dlio_checkpoint_writer *writer,
+                                                  const char *shard,
+                                                  const s3dlio_tensor *tensors,
+                                                  size_t count,
+                                                  s3dlio_error **err);
+
+/**
+ * Stores bytes of any kind as one shard, which s3dlio_checkpoint_read_shard gives back: no entries can
+ * be loaded from it. They are read in place and not used after the call.
+ * Errors: INVALID_ARGUMENT (the shard's name), ALREADY_EXISTS (it was used before).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_writer_put_bytes(s3dlio_checkpoint_writer *writer,
+                                           const char *shard,
+                                           const void *data,
+                                           size_t length,
+                                           s3dlio_error **err);
+
+/**
+ * Opens a shard to be written in pieces: see the section on streamed shards. `tensors` says what will
+ * come, in this order; their data and length are ignored. With NULL and 0 it is a shard of plain
+ * bytes, of any length. The caller frees the shard. Several may be open at once, each used by a thread
+ * of its own; every one has to be finished or freed before the writer's finish.
+ * Errors: INVALID_ARGUMENT (as s3dlio_checkpoint_writer_put_tensors; a replicated tensor),
+ * ALREADY_EXISTS (the shard's name was used before).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_writer_open_shard(s3dlio_checkpoint_writer *writer,
+                                            const char *shard,
+                                            const s3dlio_tensor *tensors,
+                                            size_t count,
+                                            s3dlio_checkpoint_shard **stream,
+                                            s3dlio_error **err);
+
+/**
+ * Stores what is left of this rank's part, then its receipt: from now on it counts. Nothing can be
+ * added. Again is success.
+ * Errors: ALREADY_EXISTS (another process handed in this rank's part of this save), INVALID_STATE (a
+ * streamed shard is neither finished nor freed), CHANGED (rank 0 began the save anew), UNKNOWN_OUTCOME.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_writer_finish(s3dlio_checkpoint_writer *writer, s3dlio_error **err);
+
+/**
+ * Finish, and then the end of the save. Rank 0 waits for the receipts of all ranks, no longer than
+ * checkpoint.timeout_ms, publishes the checkpoint, and removes older ones where checkpoint.keep_last or
+ * checkpoint.keep_every say so. The other ranks wait until it is published. Success means that the
+ * checkpoint is there, on every rank. Again is success.
+ * Errors: TIMEOUT (detail missing_ranks; commit may be called again), CANCELLED (a rank gave up; on rank
+ * 0 detail rank and that rank's error), INVALID_ARGUMENT (a rank saved with another world_size, the ranks
+ * do not agree on a tensor's type or whole shape, or a box of one was given by none), ALREADY_EXISTS
+ * (another save of this step was first), UNKNOWN_OUTCOME (a cloud store's last answer was lost: open
+ * the step to see), and those of finish.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_writer_commit(s3dlio_checkpoint_writer *writer, s3dlio_error **err);
+
+/**
+ * Removes what this rank stored and waits for that; the checkpoint will not be committed. After finish
+ * only rank 0's abort does so. Again is success.
+ * Errors: INVALID_STATE (committed before).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_writer_abort(s3dlio_checkpoint_writer *writer, s3dlio_error **err);
+
+/**
+ * Frees the writer. Before finish (on rank 0: before commit) this is abort, in the background; a commit
+ * that was submitted goes on. NULL and stale handles are ignored.
+ * Since: 0.1
+ */
+void s3dlio_checkpoint_writer_free(s3dlio_checkpoint_writer *writer);
+
+/*
+ * ==================================================================================================
+ * Streamed shards
+ *
+ * A shard of a save that is written piece by piece, in constant memory: parts upload in the background
+ * while more is written, as with a writer. Of a shard of tensors, the bytes are those of its tensors in
+ * the order in which they were announced, one after the other; pieces may begin and end anywhere. Any
+ * thread, one at a time; different shards of one writer concurrently.
+ *
+ * Errors are those of writers: FORKED, SHUTDOWN, INVALID_STATE (after finish, or another thread is
+ * inside), NO_SPACE. The first one stays: every later write and finish returns it.
+ */
+
+/**
+ * Appends `length` bytes, which are copied. Waits while all parts in flight are busy.
+ * Errors: INVALID_ARGUMENT (also more bytes than the tensors have).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_shard_write(s3dlio_checkpoint_shard *shard,
+                                      const void *data,
+                                      size_t length,
+                                      s3dlio_error **err);
+
+/**
+ * Gives memory of at least `min_size` bytes to fill in place: `*data` with room for `*capacity`, which
+ * in a shard of tensors ends with the present tensor. It is the shard's, and valid until the next call
+ * on the shard; s3dlio_checkpoint_shard_commit appends what was filled. A reservation without a commit
+ * is forgotten.
+ * Errors: INVALID_ARGUMENT (min_size is 0, more than memory can be, or more than is left of the present
+ * tensor), OUT_OF_MEMORY.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_shard_reserve(s3dlio_checkpoint_shard *shard,
+                                        size_t min_size,
+                                        void **data,
+                                        size_t *capacity,
+                                        s3dlio_error **err);
+
+/**
+ * Appends the first `length` bytes of the reserved memory without copying them.
+ * Errors: INVALID_STATE (nothing is reserved), INVALID_ARGUMENT (more than was reserved).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_shard_commit(s3dlio_checkpoint_shard *shard, size_t length, s3dlio_error **err);
+
+/**
+ * Stores what is left and adds the shard to its writer's part of the save. `stats` may be NULL. The
+ * handle still has to be freed.
+ * Errors: TRUNCATED (fewer bytes came than the tensors have), INVALID_STATE (finished before, or the
+ * writer was finished, aborted or freed meanwhile).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_shard_finish(s3dlio_checkpoint_shard *shard,
+                                       s3dlio_write_stats *stats,
+                                       size_t stats_size,
+                                       s3dlio_error **err);
+
+/**
+ * Frees the shard. Without finish, what was stored of it is removed in the background, and the save goes
+ * on without it. NULL and stale handles are ignored.
+ * Since: 0.1
+ */
+void s3dlio_checkpoint_shard_free(s3dlio_checkpoint_shard *shard);
+
+/*
+ * ==================================================================================================
+ * Loading checkpoints
+ *
+ * Only committed checkpoints can be opened: by step, by id, or the latest one, which is the one of the
+ * largest step. Opening reads the manifest and nothing else. A load reads boxes of entries into the
+ * caller's memory, with as few ranged requests as that takes, whatever the number of ranks that saved
+ * them. What is read whole is compared with its CRC32C. A part of a piece is checked by its length
+ * only: s3dlio_checkpoint_validate reads and checks everything.
+ *
+ * A checkpoint is for any thread, concurrently, and may be used in forked children. It keeps what it
+ * needs of its store.
+ *
+ * Beside the errors that a function names, those of stores and gets: NOT_FOUND, TRUNCATED (a shard is
+ * shorter than the manifest says: it is named), CHECKSUM_MISMATCH, CORRUPT (a manifest or shard is not
+ * what was written), UNSUPPORTED (written by a later version of the format).
+ */
+
+/** As a step: the largest one that is committed. */
+#define S3DLIO_LATEST UINT64_MAX
+
+/** `kind` of s3dlio_shard_info: tensors, a safetensors file. */
+#define S3DLIO_SHARD_SAFETENSORS 0
+
+/** `kind` of s3dlio_shard_info: bytes of the caller's. */
+#define S3DLIO_SHARD_BYTES 1
+
+/** Facts of a checkpoint. The texts live as long as the checkpoint. */
+typedef struct s3dlio_checkpoint_info {
+    /** As it was saved. */
+    uint64_t step;
+    /** If has_epoch is 1; else 0. */
+    uint64_t epoch;
+    /** 1 if there is an epoch, else 0. */
+    uint32_t has_epoch;
+    /** How many ranks saved it. */
+    uint32_t world_size;
+    /** Of this save; no other one has it. */
+    const char *id;
+    /** Who wrote it; "" if nobody said. */
+    const char *framework;
+    /** When it was committed: RFC 3339, UTC, such as "2026-01-31T12:34:56Z". */
+    const char *created;
+    /** How its keys are spread: flat, round_robin or binary. */
+    const char *strategy;
+    /** Of its manifest. */
+    const char *uri;
+    /** How many entries it has. */
+    size_t entry_count;
+    /** How many shards it has. */
+    size_t shard_count;
+    /** How many pairs of metadata it has. */
+    size_t metadata_count;
+    /** All shards together, before compression. */
+    uint64_t bytes;
+    /** All shards together, as stored. */
+    uint64_t stored_bytes;
+} s3dlio_checkpoint_info;
+
+/** Facts of an entry. The pointers live as long as the checkpoint. */
+typedef struct s3dlio_entry_info {
+    /** As it was saved. */
+    const char *name;
+    /** A type's name: "F32". */
+    const char *dtype;
+    /** The whole entry's: ndim numbers; NULL where ndim is 0. */
+    const uint64_t *shape;
+    /** How many dimensions. */
+    size_t ndim;
+    /** The whole entry's size in memory. */
+    uint64_t bytes;
+    /** In how many pieces it is stored. */
+    size_t parts;
+} s3dlio_entry_info;
+
+/** Facts of a shard. The texts live as long as the checkpoint. */
+typedef struct s3dlio_shard_info {
+    /** Who wrote it. */
+    uint32_t rank;
+    /** S3DLIO_SHARD_SAFETENSORS or S3DLIO_SHARD_BYTES. */
+    uint32_t kind;
+    /** As it was saved. */
+    const char *name;
+    /** The object, relative to the store's root; ends in .zst if it is compressed. */
+    const char *key;
+    /** In bytes, before compression. */
+    uint64_t size;
+    /** In bytes as stored. */
+    uint64_t stored_size;
+    /** CRC32C before compression. */
+    uint32_t crc32c;
+    /** CRC32C as stored. */
+    uint32_t stored_crc32c;
+} s3dlio_shard_info;
+
+/**
+ * Opens the checkpoint of a step; S3DLIO_LATEST: the one of the largest step. `options` may be NULL;
+ * what is set in them goes over the store's. The caller frees the checkpoint.
+ * Errors: NOT_FOUND (there is none).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_open(const s3dlio_store *store,
+                               const s3dlio_options *options,
+                               uint64_t step,
+                               s3dlio_checkpoint **checkpoint,
+                               s3dlio_error **err);
+
+/**
+ * Opens the checkpoint of this id, as s3dlio_checkpoint_open does the one of a step.
+ * Errors: INVALID_ARGUMENT (also what is no id), NOT_FOUND (there is none, or another save of the step
+ * was committed).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_open_id(const s3dlio_store *store,
+                                  const s3dlio_options *options,
+                                  const char *id,
+                                  s3dlio_checkpoint **checkpoint,
+                                  s3dlio_error **err);
+
+/**
+ * What the manifest says of the whole.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_get_info(const s3dlio_checkpoint *checkpoint,
+                                   s3dlio_checkpoint_info *info,
+                                   size_t info_size,
+                                   s3dlio_error **err);
+
+/**
+ * One pair of the metadata, in the order of the names. The texts live as long as the checkpoint.
+ * Errors: INVALID_ARGUMENT (also where index is metadata_count or more), BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_metadata(const s3dlio_checkpoint *checkpoint,
+                                   size_t index,
+                                   const char **name,
+                                   const char **value,
+                                   s3dlio_error **err);
+
+/**
+ * The facts of an entry.
+ * Errors: INVALID_ARGUMENT (also where index is entry_count or more), BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_entry(const s3dlio_checkpoint *checkpoint,
+                                size_t index,
+                                s3dlio_entry_info *info,
+                                size_t info_size,
+                                s3dlio_error **err);
+
+/**
+ * The index of the entry of this name.
+ * Errors: NOT_FOUND, INVALID_ARGUMENT, BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_find(const s3dlio_checkpoint *checkpoint,
+                               const char *name,
+                               size_t *index,
+                               s3dlio_error **err);
+
+/**
+ * The facts of a shard.
+ * Errors: INVALID_ARGUMENT (also where index is shard_count or more), BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_shard_info(const s3dlio_checkpoint *checkpoint,
+                                     size_t index,
+                                     s3dlio_shard_info *info,
+                                     size_t info_size,
+                                     s3dlio_error **err);
+
+/**
+ * Loads boxes of entries, each into its own memory, all in one call: the more are asked for at once,
+ * the fewer and larger the reads. After an error the contents of all destinations are unspecified.
+ * Errors: NOT_FOUND (no such entry, or not of this rank), INVALID_ARGUMENT (a box outside the entry, a
+ * length that is not the box's, memory that overlaps; detail index where one request is to blame),
+ * CORRUPT (the pieces do not cover the box).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_load(const s3dlio_checkpoint *checkpoint,
+                               const s3dlio_tensor_request *requests,
+                               size_t count,
+                               s3dlio_error **err);
+
+/**
+ * Reads a whole shard, decompressed, and compares it with its CRC32C. `shard` is its name; NULL is
+ * "data".
+ * Errors: NOT_FOUND (the rank wrote no shard of this name), OUT_OF_MEMORY.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_read_shard(const s3dlio_checkpoint *checkpoint,
+                                     uint32_t rank,
+                                     const char *shard,
+                                     s3dlio_buffer **data,
+                                     s3dlio_error **err);
+
+/**
+ * Checks that every shard is there with the size that the manifest says; with `deep` 1 reads them
+ * all and compares their CRC32C and those of every piece too.
+ * Errors: NOT_FOUND, TRUNCATED, CORRUPT, CHECKSUM_MISMATCH, each with the shard's URI;
+ * INVALID_ARGUMENT (deep is not 0 or 1).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_validate(const s3dlio_checkpoint *checkpoint, uint32_t deep, s3dlio_error **err);
+
+/**
+ * Frees the checkpoint; nothing is deleted. Loads that are under way end normally. NULL and stale
+ * handles are ignored.
+ * Since: 0.1
+ */
+void s3dlio_checkpoint_free(s3dlio_checkpoint *checkpoint);
+
+/*
+ * ==================================================================================================
+ * Keeping checkpoints
+ *
+ * Lists and removes the checkpoints below a store's root. A checkpoint is removed manifest first: it
+ * cannot be opened any more before its data goes, and what a killed removal leaves is collected like a
+ * torn save. One process of a job should do it, not all of them.
+ *
+ * Beside the errors that a function names, those of stores.
+ */
+
+/**
+ * The steps of the committed checkpoints, ascending. `*count` is how many there are; `steps` has room
+ * for `capacity` of them and gets the largest ones, where there are more. With NULL and 0 they are only
+ * counted.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_list(const s3dlio_store *store,
+                               uint64_t *steps,
+                               size_t capacity,
+                               size_t *count,
+                               s3dlio_error **err);
+
+/**
+ * Removes the checkpoint of a step.
+ * Errors: NOT_FOUND (there is none).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_delete(const s3dlio_store *store, uint64_t step, s3dlio_error **err);
+
+/**
+ * Removes all checkpoints but the last `keep_last` ones (at least 1), and, where `keep_every` is not
+ * 0, those whose step is a multiple of it. `deleted`, which may be NULL, gets how many were
+ * removed.
+ * Errors: INVALID_ARGUMENT (keep_last is 0).
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_prune(const s3dlio_store *store,
+                                uint64_t keep_last,
+                                uint64_t keep_every,
+                                size_t *deleted,
+                                s3dlio_error **err);
+
+/**
+ * Removes what saves left that were never committed, and removals that were cut short, where nothing
+ * of it is younger than `min_age_ms`: choose more than the longest save takes, as a save under way looks
+ * the same. `removed`, which may be NULL, gets how many saves that were.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_collect(const s3dlio_store *store,
+                                  uint64_t min_age_ms,
+                                  size_t *removed,
+                                  s3dlio_error **err);
+
+/*
+ * ==================================================================================================
+ * Checkpoints without waiting
+ *
+ * As the other _submit functions. While a commit or finish is under way its writer takes no other
+ * call (INVALID_STATE), but may be freed: the save goes on. A commit occupies one of its queue's turns
+ * until all ranks are there, so a process that plays many ranks takes a queue for each. Cancel before
+ * the checkpoint is published ends the save, as abort does; a cancel that comes too late changes
+ * nothing. The progress is in bytes moved, whatever they belong to.
+ */
+
+/**
+ * Starts storing what is left of this rank's part, as s3dlio_checkpoint_writer_finish.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_writer_finish_submit(s3dlio_checkpoint_writer *writer,
+                                               const s3dlio_queue *queue,
+                                               uint64_t token,
+                                               s3dlio_op **op,
+                                               s3dlio_error **err);
+
+/**
+ * Starts the end of a save, as s3dlio_checkpoint_writer_commit: what snapshot_tensors copied is
+ * stored in the background.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_writer_commit_submit(s3dlio_checkpoint_writer *writer,
+                                               const s3dlio_queue *queue,
+                                               uint64_t token,
+                                               s3dlio_op **op,
+                                               s3dlio_error **err);
+
+/**
+ * Starts loading boxes of entries, as s3dlio_checkpoint_load. The memory is the library's until the
+ * event is taken; the requests themselves are copied. The event has the sum of their bytes.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_load_submit(const s3dlio_checkpoint *checkpoint,
+                                      const s3dlio_tensor_request *requests,
+                                      size_t count,
+                                      const s3dlio_queue *queue,
+                                      uint64_t token,
+                                      s3dlio_op **op,
+                                      s3dlio_error **err);
 
 #ifdef __cplusplus
 }

@@ -8,8 +8,28 @@ use std::process::Command;
 
 /// The files of `src/ffi` that make a section of the header, in its order.
 const SECTIONS: &[&str] = &[
-    "types", "library", "log", "error", "buffer", "options", "store", "get", "many", "lister", "reader",
-    "writer", "oneshot", "queue", "submit",
+    "types",
+    "library",
+    "log",
+    "error",
+    "buffer",
+    "options",
+    "store",
+    "get",
+    "many",
+    "lister",
+    "reader",
+    "writer",
+    "oneshot",
+    "queue",
+    "submit",
+    "world",
+    "tensor",
+    "checkpoint_writer",
+    "checkpoint_shard",
+    "checkpoint",
+    "checkpoint_manage",
+    "checkpoint_submit",
 ];
 
 fn repository() -> &'static Path {

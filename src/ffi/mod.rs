@@ -14,6 +14,11 @@
 #![allow(non_camel_case_types)] // the names of the header
 
 mod buffer;
+mod checkpoint;
+mod checkpoint_manage;
+mod checkpoint_shard;
+mod checkpoint_submit;
+mod checkpoint_writer;
 mod convert;
 mod error;
 mod get;
@@ -31,5 +36,7 @@ mod reader;
 mod status;
 mod store;
 mod submit;
+mod tensor;
 mod types;
+mod world;
 mod writer;

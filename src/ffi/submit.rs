@@ -25,10 +25,10 @@ use std::future::Future;
 use tokio::sync::OwnedMutexGuard;
 
 /// Where the outcome goes: the last parameters of every submit.
-struct Destination {
-    queue: *const s3dlio_queue,
-    token: u64,
-    op: *mut *mut s3dlio_op,
+pub struct Destination {
+    pub queue: *const s3dlio_queue,
+    pub token: u64,
+    pub op: *mut *mut s3dlio_op,
 }
 
 impl Destination {
@@ -36,7 +36,7 @@ impl Destination {
     ///
     /// # Safety
     /// `op` is NULL or valid for writing a pointer.
-    unsafe fn submit<F>(self, work: Work, make: impl FnOnce(Keep) -> F) -> Result<()>
+    pub unsafe fn submit<F>(self, work: Work, make: impl FnOnce(Keep) -> F) -> Result<()>
     where
         F: Future<Output = Result<Value>> + Send + 'static,
     {

@@ -50,6 +50,14 @@ pub struct s3dlio_reader(());
 /// One object that is being written. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE).
 pub struct s3dlio_writer(());
 
+/// One rank's part of one save. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE).
+pub struct s3dlio_checkpoint_writer(());
+/// One shard of a save that is being written. Any thread, one at a time (else
+/// S3DLIO_ERR_INVALID_STATE); different shards of one writer concurrently.
+pub struct s3dlio_checkpoint_shard(());
+/// A committed checkpoint. Any thread, concurrently.
+pub struct s3dlio_checkpoint(());
+
 /// Where the events of submitted operations come. Any thread, concurrently.
 pub struct s3dlio_queue(());
 /// A submitted operation, to cancel it or to ask how far it is. Any thread, concurrently.

@@ -87,11 +87,12 @@ static void *free_under_use(void *number) {
                    s3dlio_error_message(err));
             s3dlio_error_free(err);
             if (e->result == STATUS_ && got == 0) { /* what the call made */
-                void *made[] = {s.buffer, s.options,  s.store,          s.lister,        s.reader,      s.writer,
-                                s.queue,  s.op,       s.got.data,       s.event.data,    s.event.error, s.event.reader};
-                enum handle_type types[] = {BUFFER, OPTIONS, STORE,  LISTER, READER, WRITER,
-                                            QUEUE,  OP,      BUFFER, BUFFER, ERROR,  READER};
-                for (int m = 0; m < 12; m++) {
+                void *made[] = {s.buffer, s.options,  s.store,      s.lister,      s.reader,       s.writer, s.queue, s.op,
+                                s.save,   s.shard,    s.checkpoint, s.got.data,    s.event.data,   s.event.error,
+                                s.event.reader};
+                enum handle_type types[] = {BUFFER, OPTIONS, STORE,      LISTER, READER, WRITER, QUEUE, OP,
+                                            SAVE,   SHARD,   CHECKPOINT, BUFFER, BUFFER, ERROR,  READER};
+                for (size_t m = 0; m < sizeof made / sizeof made[0]; m++) {
                     if (made[m] != stale[NONE]) free_handle(types[m], made[m]);
                 }
             }

@@ -5,7 +5,9 @@
 
 #include "test.h"
 
-enum handle_type { NONE, ERROR, BUFFER, OPTIONS, STORE, LISTER, READER, WRITER, QUEUE, OP, HANDLE_TYPES };
+enum handle_type {
+    NONE, ERROR, BUFFER, OPTIONS, STORE, LISTER, READER, WRITER, QUEUE, OP, SAVE, SHARD, CHECKPOINT, HANDLE_TYPES
+};
 
 /* How a function tells of a bad handle: a status, 0 or NULL, or nothing. NULLABLE: a status, but NULL
  * is a good handle. */
@@ -122,7 +124,44 @@ static void no_log(int32_t level, const char *target, const char *message, void 
     X(s3dlio_reader_read_submit, READER, STATUS_, (h, lent_memory, 1, shared_queue, 11, &s->op, err))        \
     X(s3dlio_writer_write_submit, WRITER, STATUS_, (h, "x", 1, shared_queue, 12, &s->op, err))               \
     X(s3dlio_writer_finish_submit, WRITER, STATUS_, (h, shared_queue, 13, &s->op, err))                      \
-    X(s3dlio_writer_abort_submit, WRITER, STATUS_, (h, shared_queue, 14, &s->op, err))
+    X(s3dlio_writer_abort_submit, WRITER, STATUS_, (h, shared_queue, 14, &s->op, err))                       \
+    X(s3dlio_world_detect, NONE, STATUS_, (&s->world, sizeof s->world, err))                                 \
+    X(s3dlio_checkpoint_writer_open, STORE, STATUS_,                                                         \
+      (h, NULL, &s->params, sizeof s->params, &s->save, err))                                                \
+    X(s3dlio_checkpoint_writer_id, SAVE, VALUE, (h))                                                         \
+    X(s3dlio_checkpoint_writer_put_tensors, SAVE, STATUS_, (h, "put", &s->tensor, 1, err))                   \
+    X(s3dlio_checkpoint_writer_snapshot_tensors, SAVE, STATUS_, (h, "snapshot", &s->tensor, 1, err))         \
+    X(s3dlio_checkpoint_writer_put_bytes, SAVE, STATUS_, (h, "bytes", "x", 1, err))                          \
+    X(s3dlio_checkpoint_writer_open_shard, SAVE, STATUS_, (h, "stream", NULL, 0, &s->shard, err))            \
+    X(s3dlio_checkpoint_writer_finish, SAVE, STATUS_, (h, err))                                              \
+    X(s3dlio_checkpoint_writer_commit, SAVE, STATUS_, (h, err))                                              \
+    X(s3dlio_checkpoint_writer_abort, SAVE, STATUS_, (h, err))                                               \
+    X(s3dlio_checkpoint_writer_free, SAVE, FREE, (h))                                                        \
+    X(s3dlio_checkpoint_shard_write, SHARD, STATUS_, (h, "x", 1, err))                                       \
+    X(s3dlio_checkpoint_shard_reserve, SHARD, STATUS_, (h, 1, &s->pointer, &s->size, err))                   \
+    X(s3dlio_checkpoint_shard_commit, SHARD, STATUS_, (h, 0, err))                                           \
+    X(s3dlio_checkpoint_shard_finish, SHARD, STATUS_, (h, NULL, 0, err))                                     \
+    X(s3dlio_checkpoint_shard_free, SHARD, FREE, (h))                                                        \
+    X(s3dlio_checkpoint_open, STORE, STATUS_, (h, NULL, S3DLIO_LATEST, &s->checkpoint, err))                 \
+    X(s3dlio_checkpoint_open_id, STORE, STATUS_,                                                             \
+      (h, NULL, "000000000001-0123456789abcdef", &s->checkpoint, err))                                       \
+    X(s3dlio_checkpoint_get_info, CHECKPOINT, STATUS_, (h, &s->about, sizeof s->about, err))                 \
+    X(s3dlio_checkpoint_metadata, CHECKPOINT, STATUS_, (h, 0, &s->text, &s->text, err))                      \
+    X(s3dlio_checkpoint_entry, CHECKPOINT, STATUS_, (h, 0, &s->entry, sizeof s->entry, err))                 \
+    X(s3dlio_checkpoint_find, CHECKPOINT, STATUS_, (h, "w", &s->size, err))                                  \
+    X(s3dlio_checkpoint_shard_info, CHECKPOINT, STATUS_, (h, 0, &s->stored, sizeof s->stored, err))          \
+    X(s3dlio_checkpoint_load, CHECKPOINT, STATUS_, (h, &s->request, 1, err))                                 \
+    X(s3dlio_checkpoint_read_shard, CHECKPOINT, STATUS_, (h, 0, NULL, &s->buffer, err))                      \
+    X(s3dlio_checkpoint_validate, CHECKPOINT, STATUS_, (h, 1, err))                                          \
+    X(s3dlio_checkpoint_free, CHECKPOINT, FREE, (h))                                                         \
+    X(s3dlio_checkpoint_list, STORE, STATUS_, (h, &s->number, 1, &s->size, err))                             \
+    X(s3dlio_checkpoint_delete, STORE, STATUS_, (h, 7, err))                                                 \
+    X(s3dlio_checkpoint_prune, STORE, STATUS_, (h, 100000, 0, &s->size, err))                                \
+    X(s3dlio_checkpoint_collect, STORE, STATUS_, (h, UINT64_MAX, &s->size, err))                             \
+    X(s3dlio_checkpoint_writer_finish_submit, SAVE, STATUS_, (h, shared_queue, 15, &s->op, err))             \
+    X(s3dlio_checkpoint_writer_commit_submit, SAVE, STATUS_, (h, shared_queue, 16, &s->op, err))             \
+    X(s3dlio_checkpoint_load_submit, CHECKPOINT, STATUS_,                                                    \
+      (h, &lent_request, 1, shared_queue, 17, &s->op, err))
 
 /* Outputs and memory for one call. A failed call leaves all before `range` as it was. */
 typedef struct {
@@ -140,6 +179,13 @@ typedef struct {
     s3dlio_queue *queue;
     s3dlio_op *op;
     s3dlio_event event;
+    s3dlio_world world;
+    s3dlio_checkpoint_writer *save;
+    s3dlio_checkpoint_shard *shard;
+    s3dlio_checkpoint *checkpoint;
+    s3dlio_checkpoint_info about;
+    s3dlio_entry_info entry;
+    s3dlio_shard_info stored;
     void *pointer;
     const char *text;
     size_t size;
@@ -151,7 +197,18 @@ typedef struct {
     s3dlio_put_item item;
     s3dlio_get_result got;
     const char *keys[1];
+    s3dlio_checkpoint_params params;
+    s3dlio_tensor tensor;
+    s3dlio_tensor_request request;
 } scratch;
+
+/* A step that no save of this process had. */
+static inline uint64_t fresh_step(void) {
+    static atomic_uint steps = 1000;
+    return atomic_fetch_add(&steps, 1);
+}
+
+static const uint64_t one_byte[1] = {1};
 
 static inline void prepare(scratch *s) {
     memset(s, 0x5a, sizeof *s);
@@ -164,6 +221,10 @@ static inline void prepare(scratch *s) {
     s->item.data = "x";
     s->item.length = 1;
     s->keys[0] = "key";
+    s->params.step = fresh_step();
+    s->params.world_size = 1;
+    s->tensor = (s3dlio_tensor){.name = "w", .dtype = "U8", .shape = one_byte, .ndim = 1, .data = "x", .length = 1};
+    s->request = (s3dlio_tensor_request){.name = "w", .rank = -1, .data = s->memory, .length = 1};
 }
 
 /* Whether no output was written. The results of the calls for many are always set. */
@@ -182,6 +243,7 @@ static inline s3dlio_buffer *spare_buffer(void) { return shared_buffer; }
 /* For submits: a queue, and memory that outlives every operation. What is in it does not matter. */
 static s3dlio_queue *shared_queue;
 static unsigned char lent_memory[16];
+static const s3dlio_tensor_request lent_request = {.name = "w", .rank = -1, .data = lent_memory, .length = 1};
 
 typedef struct {
     const char *name;
@@ -208,6 +270,23 @@ EXPORTS(DEFINE)
 static const export_entry exports[] = {EXPORTS(ROW)};
 enum { EXPORT_COUNT = sizeof exports / sizeof exports[0] };
 
+/* A checkpoint of the tensor "w" and a save under way with an open shard. */
+static inline void live_checkpoints(void *handles[HANDLE_TYPES]) {
+    const s3dlio_key_value pair = {"name", "value"};
+    s3dlio_checkpoint_params params = {.step = fresh_step(), .world_size = 1, .metadata = &pair, .metadata_count = 1};
+    s3dlio_tensor tensor = {.name = "w", .dtype = "U8", .shape = one_byte, .ndim = 1, .data = "x", .length = 1};
+    s3dlio_checkpoint_writer *save = NULL;
+    s3dlio_checkpoint_writer_open(handles[STORE], NULL, &params, sizeof params, &save, NULL);
+    s3dlio_checkpoint_writer_put_tensors(save, NULL, &tensor, 1, NULL);
+    s3dlio_checkpoint_writer_commit(save, NULL);
+    s3dlio_checkpoint_writer_free(save);
+    s3dlio_checkpoint_open(handles[STORE], NULL, params.step, (s3dlio_checkpoint **)&handles[CHECKPOINT], NULL);
+    params.step = fresh_step();
+    s3dlio_checkpoint_writer_open(handles[STORE], NULL, &params, sizeof params,
+                                  (s3dlio_checkpoint_writer **)&handles[SAVE], NULL);
+    s3dlio_checkpoint_writer_open_shard(handles[SAVE], "live", NULL, 0, (s3dlio_checkpoint_shard **)&handles[SHARD], NULL);
+}
+
 /* One live handle of every type, on a store of one object "key". What cannot be had stays NULL. */
 static inline void live_handles(void *handles[HANDLE_TYPES]) {
     memset(handles, 0, HANDLE_TYPES * sizeof handles[0]);
@@ -223,6 +302,7 @@ static inline void live_handles(void *handles[HANDLE_TYPES]) {
     s3dlio_writer_open(handles[STORE], "w", NULL, NULL, 0, (s3dlio_writer **)&handles[WRITER], NULL);
     s3dlio_queue_new((s3dlio_queue **)&handles[QUEUE], NULL);
     s3dlio_store_stat_submit(handles[STORE], "key", handles[QUEUE], 1, (s3dlio_op **)&handles[OP], NULL);
+    live_checkpoints(handles);
 }
 
 static inline void free_handle(enum handle_type type, void *handle) {
@@ -236,6 +316,9 @@ static inline void free_handle(enum handle_type type, void *handle) {
     case WRITER: s3dlio_writer_free(handle); break;
     case QUEUE: s3dlio_queue_free(handle); break;
     case OP: s3dlio_op_free(handle); break;
+    case SAVE: s3dlio_checkpoint_writer_free(handle); break;
+    case SHARD: s3dlio_checkpoint_shard_free(handle); break;
+    case CHECKPOINT: s3dlio_checkpoint_free(handle); break;
     default: break;
     }
 }

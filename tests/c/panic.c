@@ -26,6 +26,9 @@ static const char *other_function(enum handle_type type, const char *than) {
         [WRITER] = {"s3dlio_writer_write", "s3dlio_writer_abort"},
         [QUEUE] = {"s3dlio_queue_fd", "s3dlio_queue_next"},
         [OP] = {"s3dlio_op_cancel", "s3dlio_op_progress"},
+        [SAVE] = {"s3dlio_checkpoint_writer_abort", "s3dlio_checkpoint_writer_finish"},
+        [SHARD] = {"s3dlio_checkpoint_shard_write", "s3dlio_checkpoint_shard_finish"},
+        [CHECKPOINT] = {"s3dlio_checkpoint_find", "s3dlio_checkpoint_load"},
     };
     return pairs[type][0] == NULL || strcmp(pairs[type][0], than) != 0 ? pairs[type][0] : pairs[type][1];
 }

@@ -49,6 +49,9 @@ static int is_live(enum handle_type type, void *h) {
     case WRITER: return s3dlio_writer_get_stats(h, &written, sizeof written, NULL) != S3DLIO_ERR_BAD_HANDLE;
     case QUEUE: return s3dlio_queue_fd(h, &fd, NULL) != S3DLIO_ERR_BAD_HANDLE;
     case OP: return s3dlio_op_progress(h, NULL, NULL, NULL) != S3DLIO_ERR_BAD_HANDLE;
+    case SAVE: return s3dlio_checkpoint_writer_id(h) != NULL;
+    case SHARD: return s3dlio_checkpoint_shard_commit(h, 0, NULL) != S3DLIO_ERR_BAD_HANDLE;
+    case CHECKPOINT: return s3dlio_checkpoint_validate(h, 0, NULL) != S3DLIO_ERR_BAD_HANDLE;
     default: return 0;
     }
 }
@@ -121,11 +124,13 @@ static void from_table(const export_entry *e, unsigned char choice, unsigned cha
     s3dlio_error_free(s.check.error);
     s3dlio_error_free(s.got.error);
     if (got != S3DLIO_OK) return;
-    void *made[] = {s.buffer, s.options, s.store, s.lister, s.reader, s.writer, s.queue, s.op, s.got.data};
-    const enum handle_type types[] = {BUFFER, OPTIONS, STORE, LISTER, READER, WRITER, QUEUE, OP, BUFFER};
+    void *made[] = {s.buffer, s.options, s.store, s.lister, s.reader,     s.writer,
+                    s.queue,  s.op,      s.save,  s.shard,  s.checkpoint, s.got.data};
+    const enum handle_type types[] = {BUFFER, OPTIONS, STORE, LISTER, READER,     WRITER,
+                                      QUEUE,  OP,      SAVE,  SHARD,  CHECKPOINT, BUFFER};
     scratch none;
     prepare(&none);
-    for (int i = 0; i < 9; i++) {
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
         if (made[i] != (void *)none.buffer) keep(types[i], made[i], argument);
     }
     if (strcmp(e->name, "s3dlio_queue_next") == 0) release(&s.event);

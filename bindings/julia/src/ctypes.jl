@@ -14,6 +14,10 @@ const S3DLIO_SEEK_SET = Int32(0)
 const S3DLIO_SEEK_CUR = Int32(1)
 const S3DLIO_SEEK_END = Int32(2)
 const S3DLIO_TO_END = typemax(UInt64)
+const S3DLIO_TENSOR_REPLICATED = UInt32(1)
+const S3DLIO_LATEST = typemax(UInt64)
+const S3DLIO_SHARD_SAFETENSORS = UInt32(0)
+const S3DLIO_SHARD_BYTES = UInt32(1)
 
 # Handles: only pointers to them exist.
 mutable struct s3dlio_error end
@@ -25,6 +29,9 @@ mutable struct s3dlio_writer end
 mutable struct s3dlio_buffer end
 mutable struct s3dlio_queue end
 mutable struct s3dlio_op end
+mutable struct s3dlio_checkpoint_writer end
+mutable struct s3dlio_checkpoint_shard end
+mutable struct s3dlio_checkpoint end
 
 struct s3dlio_key_value
     key::Cstring
@@ -138,6 +145,89 @@ struct s3dlio_event
     infos::Ptr{Ptr{s3dlio_object_info}}
     info_count::Csize_t
     written::Ptr{s3dlio_write_stats}
+end
+
+struct s3dlio_world
+    rank::UInt32
+    world_size::UInt32
+    local_rank::UInt32
+    local_world_size::UInt32
+    launcher::NTuple{32,UInt8}
+    run_id::NTuple{256,UInt8}
+end
+
+struct s3dlio_tensor
+    name::Cstring
+    dtype::Cstring
+    shape::Ptr{UInt64}
+    global_shape::Ptr{UInt64}
+    start::Ptr{UInt64}
+    ndim::UInt32
+    flags::UInt32
+    data::Ptr{Cvoid}
+    length::Csize_t
+end
+
+struct s3dlio_tensor_request
+    name::Cstring
+    start::Ptr{UInt64}
+    shape::Ptr{UInt64}
+    ndim::UInt32
+    flags::UInt32
+    rank::Int64
+    data::Ptr{Cvoid}
+    length::Csize_t
+end
+
+struct s3dlio_checkpoint_params
+    step::UInt64
+    epoch::UInt64
+    has_epoch::UInt32
+    rank::UInt32
+    world_size::UInt32
+    reserved::UInt32
+    id::Cstring
+    run_id::Cstring
+    framework::Cstring
+    metadata::Ptr{s3dlio_key_value}
+    metadata_count::Csize_t
+end
+
+struct s3dlio_checkpoint_info
+    step::UInt64
+    epoch::UInt64
+    has_epoch::UInt32
+    world_size::UInt32
+    id::Cstring
+    framework::Cstring
+    created::Cstring
+    strategy::Cstring
+    uri::Cstring
+    entry_count::Csize_t
+    shard_count::Csize_t
+    metadata_count::Csize_t
+    bytes::UInt64
+    stored_bytes::UInt64
+end
+
+struct s3dlio_entry_info
+    name::Cstring
+    dtype::Cstring
+    shape::Ptr{UInt64}
+    ndim::Csize_t
+    bytes::UInt64
+    parts::Csize_t
+end
+
+struct s3dlio_shard_info
+    rank::UInt32
+    kind::UInt32
+    name::Cstring
+    key::Cstring
+    size::UInt64
+    stored_size::UInt64
+    crc32c::UInt32
+    stored_crc32c::UInt32
 end
 
 "A struct of zero bytes, as C's `= {0}`."

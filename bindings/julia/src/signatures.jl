@@ -135,6 +135,20 @@ end
     s3dlio_writer_write_submit(writer::Ptr{s3dlio_writer}, data::Ptr{Cvoid}, length::Csize_t, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
     s3dlio_writer_finish_submit(writer::Ptr{s3dlio_writer}, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
     s3dlio_writer_abort_submit(writer::Ptr{s3dlio_writer}, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+
+    s3dlio_world_detect(world::Ptr{s3dlio_world}, struct_size::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_writer_id(writer::Ptr{s3dlio_checkpoint_writer})::Cstring
+    s3dlio_checkpoint_writer_free(writer::Ptr{s3dlio_checkpoint_writer})::Cvoid
+    s3dlio_checkpoint_shard_free(shard::Ptr{s3dlio_checkpoint_shard})::Cvoid
+    s3dlio_checkpoint_get_info(checkpoint::Ptr{s3dlio_checkpoint}, info::Ptr{s3dlio_checkpoint_info}, info_size::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_metadata(checkpoint::Ptr{s3dlio_checkpoint}, index::Csize_t, name::Ptr{Cstring}, value::Ptr{Cstring}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_entry(checkpoint::Ptr{s3dlio_checkpoint}, index::Csize_t, info::Ptr{s3dlio_entry_info}, info_size::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_find(checkpoint::Ptr{s3dlio_checkpoint}, name::Cstring, index::Ptr{Csize_t}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_shard_info(checkpoint::Ptr{s3dlio_checkpoint}, index::Csize_t, info::Ptr{s3dlio_shard_info}, info_size::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_free(checkpoint::Ptr{s3dlio_checkpoint})::Cvoid
+    s3dlio_checkpoint_writer_finish_submit(writer::Ptr{s3dlio_checkpoint_writer}, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_writer_commit_submit(writer::Ptr{s3dlio_checkpoint_writer}, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_load_submit(checkpoint::Ptr{s3dlio_checkpoint}, requests::Ptr{s3dlio_tensor_request}, count::Csize_t, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
 end
 
 @blocking begin
@@ -187,4 +201,26 @@ end
     s3dlio_writer_commit(writer::Ptr{s3dlio_writer}, length::Csize_t, err::ErrorOut)::Int32
     s3dlio_writer_finish(writer::Ptr{s3dlio_writer}, stats::Ptr{s3dlio_write_stats}, stats_size::Csize_t, err::ErrorOut)::Int32
     s3dlio_writer_abort(writer::Ptr{s3dlio_writer}, err::ErrorOut)::Int32
+
+    s3dlio_checkpoint_writer_open(store::Ptr{s3dlio_store}, options::Ptr{s3dlio_options}, params::Ptr{s3dlio_checkpoint_params}, params_size::Csize_t, writer::Ptr{Ptr{s3dlio_checkpoint_writer}}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_writer_put_tensors(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, tensors::Ptr{s3dlio_tensor}, count::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_writer_snapshot_tensors(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, tensors::Ptr{s3dlio_tensor}, count::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_writer_put_bytes(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, data::Ptr{Cvoid}, length::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_writer_open_shard(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, tensors::Ptr{s3dlio_tensor}, count::Csize_t, stream::Ptr{Ptr{s3dlio_checkpoint_shard}}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_writer_finish(writer::Ptr{s3dlio_checkpoint_writer}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_writer_commit(writer::Ptr{s3dlio_checkpoint_writer}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_writer_abort(writer::Ptr{s3dlio_checkpoint_writer}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_shard_write(shard::Ptr{s3dlio_checkpoint_shard}, data::Ptr{Cvoid}, length::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_shard_reserve(shard::Ptr{s3dlio_checkpoint_shard}, min_size::Csize_t, data::Ptr{Ptr{Cvoid}}, capacity::Ptr{Csize_t}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_shard_commit(shard::Ptr{s3dlio_checkpoint_shard}, length::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_shard_finish(shard::Ptr{s3dlio_checkpoint_shard}, stats::Ptr{s3dlio_write_stats}, stats_size::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_open(store::Ptr{s3dlio_store}, options::Ptr{s3dlio_options}, step::UInt64, checkpoint::Ptr{Ptr{s3dlio_checkpoint}}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_open_id(store::Ptr{s3dlio_store}, options::Ptr{s3dlio_options}, id::Cstring, checkpoint::Ptr{Ptr{s3dlio_checkpoint}}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_load(checkpoint::Ptr{s3dlio_checkpoint}, requests::Ptr{s3dlio_tensor_request}, count::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_read_shard(checkpoint::Ptr{s3dlio_checkpoint}, rank::UInt32, shard::Cstring, data::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_validate(checkpoint::Ptr{s3dlio_checkpoint}, deep::UInt32, err::ErrorOut)::Int32
+    s3dlio_checkpoint_list(store::Ptr{s3dlio_store}, steps::Ptr{UInt64}, capacity::Csize_t, count::Ptr{Csize_t}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_delete(store::Ptr{s3dlio_store}, step::UInt64, err::ErrorOut)::Int32
+    s3dlio_checkpoint_prune(store::Ptr{s3dlio_store}, keep_last::UInt64, keep_every::UInt64, deleted::Ptr{Csize_t}, err::ErrorOut)::Int32
+    s3dlio_checkpoint_collect(store::Ptr{s3dlio_store}, min_age_ms::UInt64, removed::Ptr{Csize_t}, err::ErrorOut)::Int32
 end

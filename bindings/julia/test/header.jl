@@ -51,8 +51,9 @@ function parse_header(path)
     for m in eachmatch(r"^[ \t]*#[ \t]*define[ \t]+(S3DLIO_\w+)[ \t]+\(?(-?(?:0x[0-9a-fA-F]+|\d+))[uUlL]*\)?[ \t]*$"m, text)
         numbers[m[1]] = parse(Int128, m[2])
     end
-    occursin(r"define\s+S3DLIO_TO_END\s+\(?(UINT64_MAX|18446744073709551615)", text) &&
-        (numbers["S3DLIO_TO_END"] = typemax(UInt64))
+    for m in eachmatch(r"define\s+(S3DLIO_\w+)\s+\(?(UINT64_MAX|18446744073709551615)", text)
+        numbers[m[1]] = typemax(UInt64)
+    end
     text = replace(text, r"^[ \t]*#[^\n]*$"m => " ")
     text = replace(text, r"extern\s+\"C\"\s*\{" => " ")
     text = replace(text, r"\bS3DLIO_[A-Z_]+\b(?!\s*\])" => " ")       # attributes

@@ -29,6 +29,11 @@ S3DLIO_SEEK_END = 2
 
 S3DLIO_TO_END = 2**64 - 1
 
+S3DLIO_TENSOR_REPLICATED = 1
+S3DLIO_LATEST = 2**64 - 1
+S3DLIO_SHARD_SAFETENSORS = 0
+S3DLIO_SHARD_BYTES = 1
+
 #: Every negative status with its name: `S3DLIO_ERR_<NAME>` in the header.
 ERRORS = {
     -1: "invalid_argument",
@@ -110,9 +115,24 @@ class s3dlio_op(Structure):
     pass
 
 
+class s3dlio_checkpoint_writer(Structure):
+    pass
+
+
+class s3dlio_checkpoint_shard(Structure):
+    pass
+
+
+class s3dlio_checkpoint(Structure):
+    pass
+
+
 error, options, store, lister, reader, writer, buffer, queue, op = (
     P(s3dlio_error), P(s3dlio_options), P(s3dlio_store), P(s3dlio_lister),
     P(s3dlio_reader), P(s3dlio_writer), P(s3dlio_buffer), P(s3dlio_queue), P(s3dlio_op),
+)
+checkpoint_writer, checkpoint_shard, checkpoint = (
+    P(s3dlio_checkpoint_writer), P(s3dlio_checkpoint_shard), P(s3dlio_checkpoint),
 )
 
 # ---- structs
@@ -240,6 +260,103 @@ class s3dlio_event(Structure):
         ("infos", P(P(s3dlio_object_info))),
         ("info_count", size_t),
         ("written", P(s3dlio_write_stats)),
+    ]
+
+
+class s3dlio_world(Structure):
+    _fields_ = [
+        ("rank", u32),
+        ("world_size", u32),
+        ("local_rank", u32),
+        ("local_world_size", u32),
+        ("launcher", c_char * 32),
+        ("run_id", c_char * 256),
+    ]
+
+
+class s3dlio_tensor(Structure):
+    _fields_ = [
+        ("name", text),
+        ("dtype", text),
+        ("shape", P(u64)),
+        ("global_shape", P(u64)),
+        ("start", P(u64)),
+        ("ndim", u32),
+        ("flags", u32),
+        ("data", memory),
+        ("length", size_t),
+    ]
+
+
+class s3dlio_tensor_request(Structure):
+    _fields_ = [
+        ("name", text),
+        ("start", P(u64)),
+        ("shape", P(u64)),
+        ("ndim", u32),
+        ("flags", u32),
+        ("rank", i64),
+        ("data", memory),
+        ("length", size_t),
+    ]
+
+
+class s3dlio_checkpoint_params(Structure):
+    _fields_ = [
+        ("step", u64),
+        ("epoch", u64),
+        ("has_epoch", u32),
+        ("rank", u32),
+        ("world_size", u32),
+        ("reserved", u32),
+        ("id", text),
+        ("run_id", text),
+        ("framework", text),
+        ("metadata", P(s3dlio_key_value)),
+        ("metadata_count", size_t),
+    ]
+
+
+class s3dlio_checkpoint_info(Structure):
+    _fields_ = [
+        ("step", u64),
+        ("epoch", u64),
+        ("has_epoch", u32),
+        ("world_size", u32),
+        ("id", text),
+        ("framework", text),
+        ("created", text),
+        ("strategy", text),
+        ("uri", text),
+        ("entry_count", size_t),
+        ("shard_count", size_t),
+        ("metadata_count", size_t),
+        ("bytes", u64),
+        ("stored_bytes", u64),
+    ]
+
+
+class s3dlio_entry_info(Structure):
+    _fields_ = [
+        ("name", text),
+        ("dtype", text),
+        ("shape", P(u64)),
+        ("ndim", size_t),
+        ("bytes", u64),
+        ("parts", size_t),
+    ]
+
+
+class s3dlio_shard_info(Structure):
+    _fields_ = [
+        ("rank", u32),
+        ("kind", u32),
+        ("name", text),
+        ("key", text),
+        ("size", u64),
+        ("stored_size", u64),
+        ("crc32c", u32),
+        ("stored_crc32c", u32),
     ]
 
 
@@ -371,4 +488,51 @@ FUNCTIONS = {
     "s3dlio_writer_write_submit": (i32, (writer, memory, size_t, queue, u64, P(op), _err)),
     "s3dlio_writer_finish_submit": (i32, (writer, queue, u64, P(op), _err)),
     "s3dlio_writer_abort_submit": (i32, (writer, queue, u64, P(op), _err)),
+    # checkpoints
+    "s3dlio_world_detect": (i32, (P(s3dlio_world), size_t, _err)),
+    "s3dlio_checkpoint_writer_open": (
+        i32,
+        (store, options, P(s3dlio_checkpoint_params), size_t, P(checkpoint_writer), _err),
+    ),
+    "s3dlio_checkpoint_writer_id": (text, (checkpoint_writer,)),
+    "s3dlio_checkpoint_writer_put_tensors": (i32, (checkpoint_writer, text, P(s3dlio_tensor), size_t, _err)),
+    "s3dlio_checkpoint_writer_snapshot_tensors": (
+        i32,
+        (checkpoint_writer, text, P(s3dlio_tensor), size_t, _err),
+    ),
+    "s3dlio_checkpoint_writer_put_bytes": (i32, (checkpoint_writer, text, memory, size_t, _err)),
+    "s3dlio_checkpoint_writer_open_shard": (
+        i32,
+        (checkpoint_writer, text, P(s3dlio_tensor), size_t, P(checkpoint_shard), _err),
+    ),
+    "s3dlio_checkpoint_writer_finish": (i32, (checkpoint_writer, _err)),
+    "s3dlio_checkpoint_writer_commit": (i32, (checkpoint_writer, _err)),
+    "s3dlio_checkpoint_writer_abort": (i32, (checkpoint_writer, _err)),
+    "s3dlio_checkpoint_writer_free": (None, (checkpoint_writer,)),
+    "s3dlio_checkpoint_shard_write": (i32, (checkpoint_shard, memory, size_t, _err)),
+    "s3dlio_checkpoint_shard_reserve": (i32, (checkpoint_shard, size_t, P(memory), P(size_t), _err)),
+    "s3dlio_checkpoint_shard_commit": (i32, (checkpoint_shard, size_t, _err)),
+    "s3dlio_checkpoint_shard_finish": (i32, (checkpoint_shard, P(s3dlio_write_stats), size_t, _err)),
+    "s3dlio_checkpoint_shard_free": (None, (checkpoint_shard,)),
+    "s3dlio_checkpoint_open": (i32, (store, options, u64, P(checkpoint), _err)),
+    "s3dlio_checkpoint_open_id": (i32, (store, options, text, P(checkpoint), _err)),
+    "s3dlio_checkpoint_get_info": (i32, (checkpoint, P(s3dlio_checkpoint_info), size_t, _err)),
+    "s3dlio_checkpoint_metadata": (i32, (checkpoint, size_t, P(text), P(text), _err)),
+    "s3dlio_checkpoint_entry": (i32, (checkpoint, size_t, P(s3dlio_entry_info), size_t, _err)),
+    "s3dlio_checkpoint_find": (i32, (checkpoint, text, P(size_t), _err)),
+    "s3dlio_checkpoint_shard_info": (i32, (checkpoint, size_t, P(s3dlio_shard_info), size_t, _err)),
+    "s3dlio_checkpoint_load": (i32, (checkpoint, P(s3dlio_tensor_request), size_t, _err)),
+    "s3dlio_checkpoint_read_shard": (i32, (checkpoint, u32, text, P(buffer), _err)),
+    "s3dlio_checkpoint_validate": (i32, (checkpoint, u32, _err)),
+    "s3dlio_checkpoint_free": (None, (checkpoint,)),
+    "s3dlio_checkpoint_list": (i32, (store, P(u64), size_t, P(size_t), _err)),
+    "s3dlio_checkpoint_delete": (i32, (store, u64, _err)),
+    "s3dlio_checkpoint_prune": (i32, (store, u64, u64, P(size_t), _err)),
+    "s3dlio_checkpoint_collect": (i32, (store, u64, P(size_t), _err)),
+    "s3dlio_checkpoint_writer_finish_submit": (i32, (checkpoint_writer, queue, u64, P(op), _err)),
+    "s3dlio_checkpoint_writer_commit_submit": (i32, (checkpoint_writer, queue, u64, P(op), _err)),
+    "s3dlio_checkpoint_load_submit": (
+        i32,
+        (checkpoint, P(s3dlio_tensor_request), size_t, queue, u64, P(op), _err),
+    ),
 }
