@@ -1,6 +1,7 @@
 //! One id for all ranks of a save, agreed through the storage: rank 0 publishes it under the run's name, the
 //! others wait for it.
 
+use super::commit;
 use super::names::{self, is_absent};
 use super::seal::{seal, unseal};
 use super::wait::Patience;
@@ -61,9 +62,15 @@ impl Meeting {
     /// The others' part: the id, once it is there.
     pub async fn wait(&self, store: &Store, options: &Resolved) -> Result<String> {
         let mut patience = Patience::new(options);
+        let mut asked = 0_u32;
         loop {
             if let Some(id) = self.look(store).await? {
                 return Ok(id);
+            }
+            // A rank 0 that found the step taken publishes nothing.
+            asked += 1;
+            if asked.is_multiple_of(8) {
+                commit::check_free(store, self.step).await?;
             }
             if !patience.wait().await {
                 let message = format!(

@@ -4,5 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod corruption;
+mod counting;
+mod errors;
+mod manage;
+mod reshard;
 mod round_trips;
 mod world;
