@@ -2246,9 +2246,9 @@ int32_t s3dlio_checkpoint_shard_info(const s3dlio_checkpoint *checkpoint,
 /**
  * Loads boxes of entries, each into its own memory, all in one call: the more are asked for at once,
  * the fewer and larger the reads. After an error the contents of all destinations are unspecified.
- * Errors: NOT_FOUND (no such entry, or not of this rank), INVALID_ARGUMENT (a box outside the entry, a
- * length that is not the box's, memory that overlaps; detail index where one request is to blame),
- * CORRUPT (the pieces do not cover the box).
+ * Errors: NOT_FOUND (no such entry, or not of this rank), RANGE (a box outside the entry), INVALID_ARGUMENT
+ * (a length that is not the box's, which is the detail required; memory that overlaps; an entry whose
+ * ranks saved different contents, without a rank).
  * Since: 0.1
  */
 int32_t s3dlio_checkpoint_load(const s3dlio_checkpoint *checkpoint,

@@ -235,7 +235,10 @@ impl Sink {
                 }
             };
             self.requests += 1;
-            return self.store.put(&self.key, Content { data, crc32c: self.sent }, &self.put).await;
+            let bytes = data.len();
+            let put = self.store.put(&self.key, Content { data, crc32c: self.sent }, &self.put).await?;
+            moved(bytes);
+            return Ok(put);
         }
         self.ship().await?;
         while let Some(part) = self.pending.parts.next().await {
