@@ -37,6 +37,14 @@ pub use crate::transfer::{
     validate, validate_many,
 };
 
+/// Checkpoints of many ranks.
+pub mod checkpoint {
+    pub use crate::checkpoint::{
+        Checkpoint, CheckpointWriter, Dtype, Entry, Kind, Latest, Layout, Manifest, Params, Part, Region,
+        Request, Shard, ShardWriter, TensorSpec, World, collect, delete, list, prune, read_latest,
+    };
+}
+
 /// For programs that bring their own memory, implement a backend, or have no async runtime.
 pub mod advanced {
     pub use crate::base::buffer::{Buffer, BufferPool, PoolStats, Window, WindowOwner, lend, lend_mut};

@@ -14,6 +14,8 @@
 
 mod agree;
 mod commit;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod host;
 mod latest;
 mod layout;

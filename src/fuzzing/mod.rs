@@ -4,6 +4,7 @@
 mod sys;
 
 use crate::base::uri::Uri;
+use crate::checkpoint;
 use crate::net::proxy::Proxies;
 use crate::net::{Chunked, Endpoint, Framing, Head, Method, content_range, find_end};
 use crate::options::{Kind, Options, TABLE};
@@ -203,6 +204,16 @@ fn options(data: &[u8]) {
             open.iter().any(|line| line.contains(secret)) || TABLE.iter().any(|d| d.doc.contains(secret));
         assert!(elsewhere || !shown.contains(secret), "a secret is shown: {shown}");
     }
+}
+
+/// A checkpoint's manifest.
+fn manifest(data: &[u8]) {
+    checkpoint::fuzzing::manifest(data);
+}
+
+/// The header of a safetensors file.
+fn safetensors(data: &[u8]) {
+    checkpoint::fuzzing::safetensors(data);
 }
 
 /// A defect on purpose: that it is found says that the fuzzer sees the inside of the library.

@@ -23,5 +23,7 @@ targets! {
     s3dlio_fuzz_xml => xml;
     s3dlio_fuzz_uri => uri;
     s3dlio_fuzz_options => options;
+    s3dlio_fuzz_manifest => manifest;
+    s3dlio_fuzz_safetensors => safetensors;
     s3dlio_fuzz_planted => planted;
 }

@@ -136,3 +136,18 @@ impl Checkpoint {
 
 /// The checksums of parts that are read whole: what came of each, by its offset in the part.
 type Sums = BTreeMap<u64, crate::base::checksum::Crc32c>;
+
+/// For tests/fuzz: the reads that all of an entry needs, each as shard, begin, end and the bytes it fills.
+#[cfg(fuzzing)]
+pub(super) fn plan_sizes(
+    manifest: &super::manifest::Manifest,
+    entry: usize,
+) -> Option<Vec<(usize, u64, u64, u64)>> {
+    let region = Region::all(&manifest.entries[entry].shape);
+    let bytes = bytes_of(manifest.entries[entry].dtype, &region.shape)?;
+    let (window, _owner) = BufferPool::global().take(bytes as usize).ok()?.into_window();
+    let (window, _spare) = window.split_at(bytes as usize);
+    let plan = Plan::make(manifest, vec![Wanted { entry, region, rank: None, window }], 10, true).ok()?;
+    let size = |read: &plan::Read| read.pieces.iter().map(|piece| piece.window.len() as u64).sum();
+    Some(plan.reads.iter().map(|read| (read.shard, read.begin(), read.end(), size(read))).collect())
+}
