@@ -67,20 +67,29 @@ pub async fn wait(writer: &CheckpointWriter) -> Result<()> {
     let mut patience = Patience::new(&writer.options);
     let mut asked = 0_u32;
     loop {
-        match committed_id(store, step).await? {
-            Some(id) if id == writer.id => return Ok(()),
-            Some(id) => return Err(taken(step, &id)),
-            None => {}
-        }
+        let failed = match committed_id(store, step).await {
+            Ok(Some(id)) if id == writer.id => return Ok(()),
+            Ok(Some(id)) => return Err(taken(step, &id)),
+            Ok(None) => None,
+            Err(error) if error.code() == Code::Corrupt => return Err(error),
+            // Rank 0 may be luckier.
+            Err(error) => Some(error),
+        };
         asked += 1;
         if let Some(meeting) = writer.meeting.as_ref().filter(|_| asked.is_multiple_of(8))
-            && meeting.look(store).await?.is_none_or(|id| id != writer.id)
-            && committed_id(store, step).await?.is_none()
+            && let Ok(found) = meeting.look(store).await
+            && found.is_none_or(|id| id != writer.id)
+            && let Ok(None) = committed_id(store, step).await
         {
             return Err(Error::new(Code::Cancelled, format!("rank 0 gave up the save {}", writer.id))
                 .with_hint("see rank 0's error"));
         }
         if !patience.wait().await {
+            if let Some(error) = failed {
+                return Err(error
+                    .with_code(Code::UnknownOutcome)
+                    .with_hint("open the step's checkpoint to see whether it is committed"));
+            }
             let message = format!(
                 "rank 0 did not commit the save {} within {} ms",
                 writer.id,
@@ -275,28 +284,36 @@ fn check_covered(entry: &Entry) -> Result<()> {
         .with_hint("every box of a tensor must be given by some rank"))
 }
 
-/// Puts the manifest. Where its fate is unknown it is put again: there is only one.
+/// Puts the manifest. Whatever the answer was, the storage decides: an overloaded service may refuse what it did
+/// all the same. Where neither tells, the outcome is unknown; then it is put again, as there is only one.
 async fn publish(writer: &CheckpointWriter, receipts: &[Receipt]) -> Result<()> {
     let (store, step) = (&writer.store, writer.params.step);
     let manifest = Bytes::from(combine(writer, receipts)?.to_bytes()?);
     let put = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
-    let mut tries = 0;
-    loop {
-        tries += 1;
+    let mut unknown = None;
+    for _ in 0..TRIES {
         let error = match transfer::put(store, &names::manifest(step), manifest.clone(), &put).await {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        match error.code() {
-            Code::AlreadyExists => {
-                return match committed_id(store, step).await? {
-                    Some(id) if id == writer.id => Ok(()),
-                    Some(id) => Err(taken(step, &id)),
-                    None => Err(error),
-                };
-            }
-            Code::UnknownOutcome if tries < TRIES => {}
-            _ => return Err(error),
+        let answered = error.http_status().is_some() || error.code() == Code::AlreadyExists;
+        match committed_id(store, step).await {
+            Ok(Some(id)) if id == writer.id => return Ok(()),
+            Ok(Some(id)) => return Err(taken(step, &id)),
+            // What was sent may still arrive.
+            Ok(None) if error.code() == Code::UnknownOutcome => unknown = Some(error),
+            Err(look) if error.code() == Code::UnknownOutcome => unknown = Some(undecided(error, &look)),
+            Err(look) if answered => return Err(undecided(error, &look)),
+            Ok(None) | Err(_) => return Err(unknown.unwrap_or(error)),
         }
     }
+    Err(unknown.unwrap_or_else(|| Error::new(Code::Internal, "the manifest was not put")))
+}
+
+/// The error of a put whose fate the storage did not tell either.
+fn undecided(error: Error, look: &Error) -> Error {
+    error
+        .with_code(Code::UnknownOutcome)
+        .with_cause(format!("whether the checkpoint is there could not be read: {look}"))
+        .with_hint("open the step's checkpoint to see whether it is committed")
 }

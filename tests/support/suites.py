@@ -74,6 +74,7 @@ SUITES = [
     Suite("net", "Rust", cargo("--test", "net")),
     Suite("transfer", "Rust", cargo("--test", "transfer")),
     Suite("power-cut", "Rust", cargo("--test", "power_cut", "--", "--nocapture"), limit=300),
+    Suite("checkpoint-crash", "Rust", cargo("--test", "checkpoint_crash", "--", "--nocapture"), quick=False),
     Suite("local-store", "Rust", cargo("--test", "local_store"), quick=False),
     Suite("local-store-plain", "Rust", cargo("--test", "local_store"), quick=False, environment=NO_RING),
     Suite("s3-store", "Rust", cargo("--test", "s3_store"), quick=False),
