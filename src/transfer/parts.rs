@@ -47,6 +47,12 @@ impl PartSizes {
         len as u64 >= self.smallest.max(1) && (len as u64).is_multiple_of(self.alignment)
     }
 
+    /// The largest part of at most `len` bytes that may be followed by another; 0 where there is none.
+    pub(super) fn round_down(&self, len: usize) -> usize {
+        let rounded = len as u64 - len as u64 % self.alignment;
+        if rounded < self.smallest { 0 } else { usize::try_from(rounded).unwrap_or(0) }
+    }
+
     /// The smallest part of at least `len` bytes, or the configured size where that is smaller.
     pub(super) fn at_least(&self, len: usize) -> Result<usize> {
         self.round_up(len.min(usize::try_from(self.base).unwrap_or(usize::MAX)).max(self.least()))
@@ -107,6 +113,7 @@ mod tests {
         assert_eq!(sizes.of(0).unwrap(), (5 << 20) + 4096);
         assert!(sizes.may_be_followed(8192) && !sizes.may_be_followed(8193) && !sizes.may_be_followed(0));
         assert_eq!(sizes.round_up(1).unwrap(), 4096);
+        assert_eq!((sizes.round_down(8193), sizes.round_down(4095)), (8192, 0));
         assert!(sizes.round_up(usize::MAX).is_err());
         assert_eq!(PartSizes::new(1, &S3).of(0).unwrap(), 5 << 20);
         assert!(!PartSizes::new(1, &S3).may_be_followed((5 << 20) - 1));

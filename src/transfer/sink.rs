@@ -19,6 +19,10 @@ use std::sync::Arc;
 
 /// What a first part starts with, so that many writers of small objects stay small.
 const FIRST_ROOM: usize = 256 << 10;
+/// Bytes of the caller's that are worth ending a part for, where that spares their copy.
+const THROUGH: usize = 1 << 20;
+/// What stays in the cache.
+const CACHED: usize = 512 << 10;
 /// How small parts become where the process's budget is used up.
 const SHORT: usize = 5 << 20;
 
@@ -174,13 +178,9 @@ impl Sink {
     /// Takes `data` in by copying it; whole parts go to a store that blocks without the copy.
     pub(super) async fn write(&mut self, mut data: &[u8]) -> Result<()> {
         while !data.is_empty() {
-            let size = self.sizes.of(self.number)?;
-            if self.inline && self.is_at_boundary() && data.len() >= size {
-                let (part, rest) = data.split_at(size);
-                self.ship().await?;
-                self.open_upload().await?;
-                self.put_borrowed(part)?;
-                data = rest;
+            if let Some(len) = self.through(data.len())? {
+                self.put_through(&data[..len]).await?;
+                data = &data[len..];
                 continue;
             }
             self.make_room(1).await?;
@@ -197,6 +197,10 @@ impl Sink {
     /// of an object ends in a slice, too; else its rest is copied.
     pub(super) async fn write_owned(&mut self, mut data: Bytes, last: bool) -> Result<()> {
         while !data.is_empty() {
+            if let Some(len) = self.through(data.len())? {
+                self.put_through(&data.split_to(len)).await?;
+                continue;
+            }
             if self.is_at_boundary() && (last || data.len() >= self.sizes.of(self.number)?) {
                 self.ship().await?;
                 let size = self.sizes.of(self.number)?; // shipping may have made it grow
@@ -269,6 +273,31 @@ impl Sink {
         if let Current::Held { .. } = self.current {
             self.current = Current::Empty;
         }
+    }
+
+    /// How many of so many bytes go straight to a store that blocks, whose parts may have any size; `None` where
+    /// it is not worth it, or the part that is being filled cannot end here.
+    fn through(&self, len: usize) -> Result<Option<usize>> {
+        if !self.inline || len < THROUGH {
+            return Ok(None);
+        }
+        let may_end = match &self.current {
+            Current::Empty | Current::Held { .. } => true,
+            Current::Filling { buffer, .. } => buffer.is_empty() || self.sizes.may_be_followed(buffer.len()),
+        };
+        let len = self.sizes.round_down(len.min(self.sizes.of(self.number)?));
+        Ok((may_end && len > 0).then_some(len))
+    }
+
+    /// Stores what is borrowed, in pieces that stay in the cache between their checksum and their way out.
+    async fn put_through(&mut self, data: &[u8]) -> Result<()> {
+        self.ship().await?;
+        self.open_upload().await?;
+        let piece = if self.sizes.may_be_followed(1) { CACHED } else { data.len() };
+        let requests = self.requests + 1;
+        data.chunks(piece.max(1)).try_for_each(|piece| self.put_borrowed(piece))?;
+        self.requests = requests;
+        Ok(())
     }
 
     /// Whether whole parts may follow without being copied into the current one.
