@@ -11,8 +11,9 @@ The names `ConnectionError` and `TimeoutError` are the package's own (and derive
 `from s3dlio import *` leaves the builtins alone. The guide is docs/python.md.
 """
 
-from . import errors
+from . import checkpoint, errors
 from .buffer import Buffer
+from .checkpoint import Checkpoint, CheckpointWriter, Shard, World
 from .errors import *  # noqa: F401,F403  (every class of errors.__all__)
 from .errors import ConnectionError, TimeoutError  # noqa: A004,F401
 from .info import Capabilities, Check, ObjectInfo, Stats, WriteStats
@@ -27,7 +28,8 @@ from .writer import Writer
 __version__ = "0.1.0"
 
 __all__ = [
-    "Buffer", "Capabilities", "Check", "ObjectInfo", "OptionInfo", "Options", "Reader", "Stats", "Store",
-    "WriteStats", "Writer", "crc32c", "crc32c_combine", "delete", "errors", "exists", "get", "has_feature",
-    "log_to_fd", "option_table", "put", "shutdown", "stat", "stats", "version", *errors.__all__,
+    "Buffer", "Capabilities", "Check", "Checkpoint", "CheckpointWriter", "ObjectInfo", "OptionInfo", "Options", "Reader",
+    "Shard", "Stats", "Store", "World", "WriteStats", "Writer", "checkpoint", "crc32c", "crc32c_combine", "delete",
+    "errors", "exists", "get", "has_feature", "log_to_fd", "option_table", "put", "shutdown", "stat", "stats", "version",
+    *errors.__all__,
 ]

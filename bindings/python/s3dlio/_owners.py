@@ -32,6 +32,9 @@ Writer = _owner(_ffi.s3dlio_writer, lib.s3dlio_writer_free)
 Buffer = _owner(_ffi.s3dlio_buffer, lib.s3dlio_buffer_free)
 Queue = _owner(_ffi.s3dlio_queue, lib.s3dlio_queue_free)
 Op = _owner(_ffi.s3dlio_op, lib.s3dlio_op_free)
+CheckpointWriter = _owner(_ffi.s3dlio_checkpoint_writer, lib.s3dlio_checkpoint_writer_free)
+CheckpointShard = _owner(_ffi.s3dlio_checkpoint_shard, lib.s3dlio_checkpoint_shard_free)
+Checkpoint = _owner(_ffi.s3dlio_checkpoint, lib.s3dlio_checkpoint_free)
 
 
 def disown(handle: Any) -> None:

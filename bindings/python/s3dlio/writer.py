@@ -1,25 +1,24 @@
 """`Writer`: a binary file that streams into an object and publishes it when it is finished."""
 
-import ctypes
 import io
 import os
 import sys
 import warnings
-import weakref
-from ctypes import byref, c_size_t, c_void_p, sizeof
-from typing import Any, Optional
+from ctypes import byref, sizeof
+from typing import Any
 
 from . import _arguments as c
 from . import _ffi, _owners
 from ._async import AsyncWriter
 from ._library import lib
+from ._reserve import Reserving
 from .buffer import Buffer
 from .errors import InvalidStateError, S3dlioError, call
 from .info import WriteStats, write_stats
 from .options import Options
 
 
-class Writer(AsyncWriter, io.RawIOBase):
+class Writer(AsyncWriter, Reserving, io.RawIOBase):
     """A write-only file over one object; made by `Store.writer`. One thread at a time.
 
     Nothing is visible before `finish()` or `close()` returned without an error. Inside `with` the
@@ -31,13 +30,12 @@ class Writer(AsyncWriter, io.RawIOBase):
     """
 
     mode = "wb"
+    _reserve_function, _commit_function = lib.s3dlio_writer_reserve, lib.s3dlio_writer_commit
 
     def __init__(self, store: Any, key: str, options: Options, put_options: Any):
         super().__init__()
         self._ended = True  # until it is open
         self._in_with = False
-        self._reserved: Optional["weakref.ref[Any]"] = None
-        self._view: Optional[memoryview] = None
         self._open = _owners.Writer()
         self._process = os.getpid()
         call(
@@ -93,37 +91,6 @@ class Writer(AsyncWriter, io.RawIOBase):
         call(lib.s3dlio_writer_write_buffer, handle, copy)
         _owners.disown(copy)
         return len(data)  # type: ignore[arg-type]
-
-    def reserve(self, min_size: int) -> memoryview:
-        """Writable memory of the library, at least `min_size` bytes, to fill and to `commit`.
-
-        The next call on the writer releases the view. `BufferError` there while something else, such
-        as a slice or a NumPy array, still looks at the memory: drop it and call again.
-        """
-        handle, size = self._handle, c.u64(min_size, "min_size")
-        self._reclaim()
-        start, capacity = c_void_p(), c_size_t()
-        call(lib.s3dlio_writer_reserve, handle, size, byref(start), byref(capacity))
-        memory: Any = (ctypes.c_ubyte * capacity.value).from_address(start.value)
-        memory.owner = self._open  # views keep the writer's memory alive
-        self._reserved = weakref.ref(memory)
-        self._view = memoryview(memory).cast("B")
-        return self._view
-
-    def commit(self, size: int) -> None:
-        """Writes the first `size` bytes of the reserved memory, from where they lie."""
-        handle, count = self._handle, c.u64(size, "size")
-        self._reclaim()
-        call(lib.s3dlio_writer_commit, handle, count)
-
-    def _reclaim(self) -> None:
-        """Takes the reserved memory back from its viewers."""
-        if self._view is not None:
-            self._view.release()
-            self._view = None
-        if self._reserved is not None and self._reserved() is not None:
-            raise BufferError("the reserved memory is still in use by a view of it")
-        self._reserved = None
 
     def tell(self) -> int:
         """Bytes taken in so far."""
