@@ -2,6 +2,9 @@
 
     s3dlio.torch.save(model.state_dict(), "s3://bucket/run1/model.pt")
     state = s3dlio.torch.load("s3://bucket/run1/model.pt", map_location="cpu")
+
+    dcp.save(state, checkpoint_id=str(step), storage_writer=s3dlio.torch.S3dlioStorageWriter("s3://bucket/run1/checkpoints"))
+    dcp.load(state, storage_reader=s3dlio.torch.S3dlioStorageReader("s3://bucket/run1/checkpoints"))
 """
 
 import io
@@ -9,11 +12,12 @@ from typing import Any, Optional
 
 import torch
 
+from ._dcp import S3dlioStorageReader, S3dlioStorageWriter
 from ._places import object_of
 from .info import WriteStats
 from .store import OptionValues
 
-__all__ = ["load", "save"]
+__all__ = ["S3dlioStorageReader", "S3dlioStorageWriter", "load", "save"]
 
 
 def save(
