@@ -28,6 +28,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <complex>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -177,6 +178,9 @@ struct deleter {
     void operator()(s3dlio_writer* handle) const noexcept { s3dlio_writer_free(handle); }
     void operator()(s3dlio_queue* handle) const noexcept { s3dlio_queue_free(handle); }
     void operator()(s3dlio_op* handle) const noexcept { s3dlio_op_free(handle); }
+    void operator()(s3dlio_checkpoint_writer* handle) const noexcept { s3dlio_checkpoint_writer_free(handle); }
+    void operator()(s3dlio_checkpoint_shard* handle) const noexcept { s3dlio_checkpoint_shard_free(handle); }
+    void operator()(s3dlio_checkpoint* handle) const noexcept { s3dlio_checkpoint_free(handle); }
 };
 
 template <class T>
@@ -1057,19 +1061,20 @@ class reader {
 
 // ------------------------------------------------------------------------------------------ writer
 
-/// Memory of a writer's that the caller fills, from `writer::reserve`. What is not committed is not
-/// written: destroying the reservation, also by an exception, writes nothing.
+/// Memory of a writer's that the caller fills, from `writer::reserve` and `checkpoint_shard::reserve`. What is
+/// not committed is not written: destroying the reservation, also by an exception, writes nothing.
 /// Valid until the writer's next call; the writer may be moved meanwhile.
-class reservation {
+template <class Handle, std::int32_t (*Commit)(Handle*, std::size_t, s3dlio_error**)>
+class basic_reservation {
   public:
-    reservation(reservation&& other) noexcept
+    basic_reservation(basic_reservation&& other) noexcept
         : writer_(std::exchange(other.writer_, nullptr)), memory_(std::exchange(other.memory_, {})) {}
-    reservation& operator=(reservation&& other) noexcept {
+    basic_reservation& operator=(basic_reservation&& other) noexcept {
         writer_ = std::exchange(other.writer_, nullptr);
         memory_ = std::exchange(other.memory_, {});
         return *this;
     }
-    ~reservation() = default;
+    ~basic_reservation() = default;
 
     std::byte* data() const noexcept { return memory_.data(); }
     /// At least what was asked for, usually more: the rest of the current part.
@@ -1079,18 +1084,24 @@ class reservation {
     /// Writes the first `length` bytes, at most `size()`. Once only.
     void commit(std::size_t length) {
         detail::outcome outcome;
-        s3dlio_writer* writer = std::exchange(writer_, nullptr);
+        Handle* writer = std::exchange(writer_, nullptr);
         memory_ = {};
         if (writer == nullptr) throw error(S3DLIO_ERR_INVALID_STATE, "the reservation was committed before");
-        outcome.check(s3dlio_writer_commit(writer, length, outcome.slot()));
+        outcome.check(Commit(writer, length, outcome.slot()));
     }
 
   private:
     friend class writer;
-    reservation(s3dlio_writer* writer, mutable_byte_view memory) noexcept : writer_(writer), memory_(memory) {}
-    s3dlio_writer* writer_;
+    friend class checkpoint_shard;
+    basic_reservation(Handle* writer, mutable_byte_view memory) noexcept : writer_(writer), memory_(memory) {}
+    Handle* writer_;
     mutable_byte_view memory_;
 };
+
+/// Memory of a `writer`.
+using reservation = basic_reservation<s3dlio_writer, s3dlio_writer_commit>;
+/// Memory of a `checkpoint_shard`.
+using shard_reservation = basic_reservation<s3dlio_checkpoint_shard, s3dlio_checkpoint_shard_commit>;
 
 /// Streams one object in constant memory, whatever its size. Nothing is visible before `finish`
 /// returned; destroyed without it, also by an exception, it aborts and leaves nothing behind.
@@ -1170,6 +1181,587 @@ inline writer store::writer(std::string_view key, const put_options& put) const 
 inline writer store::writer(std::string_view key, const options& options, const put_options& put) const {
     return s3dlio::writer(*this, key, options, put);
 }
+
+// ------------------------------------------------------------------------------------- checkpoints
+
+/// This process's place in a job, as its launcher says it: torchrun, Open MPI, MPICH (PMI) or Slurm.
+struct world {
+    std::uint32_t rank = 0;
+    std::uint32_t world_size = 1;
+    std::uint32_t local_rank = 0;
+    std::uint32_t local_world_size = 1;
+    /// `torchrun`, `openmpi`, `mpich` or `slurm`.
+    std::string launcher = {};
+    /// What all ranks of this launch share and no other launch does; empty if the launcher has no such thing.
+    std::string run_id = {};
+
+    /// Reads the launcher's environment variables; `S3DLIO_ERR_NOT_FOUND` where there are none.
+    static world detect() {
+        detail::outcome outcome;
+        s3dlio_world raw{};
+        outcome.check(s3dlio_world_detect(&raw, sizeof raw, outcome.slot()));
+        return {raw.rank, raw.world_size, raw.local_rank, raw.local_world_size, raw.launcher, raw.run_id};
+    }
+};
+
+/// How many elements there are along each axis, or where something begins; the last axis runs fastest.
+using extents = std::vector<std::uint64_t>;
+
+namespace detail {
+
+template <class T>
+constexpr const char* dtype_name() noexcept {
+    if constexpr (std::is_same_v<T, bool>) return "BOOL";
+    else if constexpr (std::is_same_v<T, std::byte>) return "U8";
+    else if constexpr (std::is_same_v<T, float>) return "F32";
+    else if constexpr (std::is_same_v<T, double>) return "F64";
+    else if constexpr (std::is_same_v<T, std::complex<float>>) return "C64";
+    else if constexpr (std::is_integral_v<T> && sizeof(T) == 1) return std::is_signed_v<T> ? "I8" : "U8";
+    else if constexpr (std::is_integral_v<T> && sizeof(T) == 2) return std::is_signed_v<T> ? "I16" : "U16";
+    else if constexpr (std::is_integral_v<T> && sizeof(T) == 4) return std::is_signed_v<T> ? "I32" : "U32";
+    else if constexpr (std::is_integral_v<T> && sizeof(T) == 8) return std::is_signed_v<T> ? "I64" : "U64";
+    else return nullptr;
+}
+
+} // namespace detail
+
+/// The name of T in a checkpoint, such as `F32`. For F16, BF16, F8_E5M2 and F8_E4M3 C++ has no types: name them.
+template <class T>
+constexpr const char* dtype_of() noexcept {
+    static_assert(detail::dtype_name<T>() != nullptr, "this type has no name in a checkpoint: give dtype and bytes");
+    return detail::dtype_name<T>();
+}
+
+/// A tensor to be saved, or the box of one that this rank holds: row-major, without gaps. Its memory is borrowed.
+struct tensor {
+    std::string name = {};
+    /// `F32`, `BF16`, ...: `dtype_of`.
+    std::string dtype = {};
+    /// Of what is given here; empty for a single value.
+    extents shape = {};
+    byte_view data = {};
+    /// The whole tensor's shape, where this is a box of it.
+    extents global_shape = {};
+    /// Where in the whole the box begins; empty: at the beginning.
+    extents start = {};
+    /// Every rank gives the same tensor, and one of them stores it.
+    bool replicated = false;
+
+    /// A whole tensor in contiguous memory of a type that C++ has.
+    template <class C>
+    static tensor of(std::string name, extents shape, const C& memory) {
+        using element = std::remove_cv_t<std::remove_pointer_t<decltype(std::data(memory))>>;
+        tensor made;
+        made.name = std::move(name);
+        made.dtype = dtype_of<element>();
+        made.shape = std::move(shape);
+        made.data = byte_view(memory);
+        return made;
+    }
+    /// The box `shape` from `from` of a tensor of `whole`, in contiguous memory.
+    template <class C>
+    static tensor slice(std::string name, extents shape, const C& memory, extents whole, extents from) {
+        tensor made = of(std::move(name), std::move(shape), memory);
+        made.global_shape = std::move(whole);
+        made.start = std::move(from);
+        return made;
+    }
+};
+
+/// A box of an entry and the memory it is loaded into, which has exactly its bytes.
+struct tensor_request {
+    std::string name = {};
+    mutable_byte_view data = {};
+    /// Where the box begins; empty: at the beginning.
+    extents start = {};
+    /// The box's shape; empty: to the end.
+    extents shape = {};
+    /// Only what this rank stored: for entries whose contents differ between the ranks.
+    std::optional<std::uint32_t> rank = {};
+};
+
+/// Who saves what. Ranks agree on the save's id by `id`, where the host broadcasts rank 0's, or by `run_id`.
+struct checkpoint_params {
+    std::uint64_t step = 0;
+    std::uint32_t rank = 0;
+    std::uint32_t world_size = 1;
+    /// Rank 0's `checkpoint_writer::id`, told by the host; empty: found through the storage.
+    std::string id = {};
+    /// What all ranks of this launch share and no other launch does; not needed with `id` or in a world of 1.
+    std::string run_id = {};
+    std::optional<std::uint64_t> epoch = {};
+    /// Who saves, for people.
+    std::string framework = {};
+    /// Any texts; rank 0's are kept.
+    metadata_map metadata = {};
+
+    /// This rank's part of the save of a step.
+    static checkpoint_params of(const world& world, std::uint64_t step) {
+        checkpoint_params params;
+        params.step = step;
+        params.rank = world.rank;
+        params.world_size = world.world_size;
+        params.run_id = world.run_id;
+        return params;
+    }
+};
+
+/// The step of the latest checkpoint.
+inline constexpr std::uint64_t latest = S3DLIO_LATEST;
+
+/// Facts of a checkpoint.
+struct checkpoint_info {
+    std::uint64_t step = 0;
+    std::optional<std::uint64_t> epoch = {};
+    std::uint32_t world_size = 0;
+    std::string id = {};
+    std::string framework = {};
+    /// RFC 3339, UTC.
+    std::string created = {};
+    /// `flat`, `round_robin` or `binary`.
+    std::string strategy = {};
+    /// The manifest's.
+    std::string uri = {};
+    std::uint64_t bytes = 0;
+    std::uint64_t stored_bytes = 0;
+};
+
+/// Facts of an entry.
+struct entry_info {
+    std::string name = {};
+    std::string dtype = {};
+    /// The whole entry's.
+    extents shape = {};
+    std::uint64_t bytes = 0;
+    /// In how many pieces it is stored.
+    std::size_t parts = 0;
+};
+
+enum class shard_kind : std::uint32_t { safetensors = S3DLIO_SHARD_SAFETENSORS, bytes = S3DLIO_SHARD_BYTES };
+
+/// Facts of a shard.
+struct shard_info {
+    std::uint32_t rank = 0;
+    shard_kind kind = shard_kind::safetensors;
+    std::string name = {};
+    /// Relative to the store's root.
+    std::string key = {};
+    std::uint64_t size = 0;
+    std::uint64_t stored_size = 0;
+    std::uint32_t crc32c = 0;
+    std::uint32_t stored_crc32c = 0;
+};
+
+namespace detail {
+
+inline const std::uint64_t* or_null(const extents& numbers) noexcept { return numbers.empty() ? nullptr : numbers.data(); }
+
+/// What C takes as one number of axes for several lists.
+inline void same_axes(const extents& one, const extents& other, const std::string& name) {
+    if (one.empty() || other.empty() || one.size() == other.size()) return;
+    throw error(S3DLIO_ERR_INVALID_ARGUMENT, "\"" + name + "\" has lists of " + std::to_string(one.size()) + " and of " +
+                                                 std::to_string(other.size()) + " axes; expected the same number");
+}
+
+/// The C form of tensors; borrows the texts and numbers of the C++ form.
+class raw_tensors {
+  public:
+    explicit raw_tensors(const std::vector<tensor>& tensors) {
+        raw_.reserve(tensors.size());
+        for (const tensor& tensor : tensors) {
+            static_cast<void>(argument_text(tensor.name, "a tensor's name"));
+            static_cast<void>(argument_text(tensor.dtype, "a tensor's dtype"));
+            if (tensor.shape.empty() && !(tensor.global_shape.empty() && tensor.start.empty())) {
+                throw error(S3DLIO_ERR_INVALID_ARGUMENT, "\"" + tensor.name + "\" has a global shape or start, but no shape");
+            }
+            same_axes(tensor.shape, tensor.global_shape, tensor.name);
+            same_axes(tensor.shape, tensor.start, tensor.name);
+            s3dlio_tensor raw{};
+            raw.name = tensor.name.c_str();
+            raw.dtype = tensor.dtype.c_str();
+            raw.shape = tensor.shape.data();
+            raw.global_shape = or_null(tensor.global_shape);
+            raw.start = or_null(tensor.start);
+            raw.ndim = static_cast<std::uint32_t>(tensor.shape.size());
+            raw.flags = tensor.replicated ? S3DLIO_TENSOR_REPLICATED : 0;
+            raw.data = tensor.data.data();
+            raw.length = tensor.data.size();
+            raw_.push_back(raw);
+        }
+    }
+    raw_tensors(const raw_tensors&) = delete;
+    raw_tensors& operator=(const raw_tensors&) = delete;
+    /// Never NULL: NULL would be a shard of plain bytes.
+    const s3dlio_tensor* data() const noexcept { return raw_.empty() ? &none_ : raw_.data(); }
+    std::size_t size() const noexcept { return raw_.size(); }
+
+  private:
+    std::vector<s3dlio_tensor> raw_;
+    s3dlio_tensor none_{};
+};
+
+/// The C form of requests; borrows as `raw_tensors` does.
+class raw_requests {
+  public:
+    explicit raw_requests(const std::vector<tensor_request>& requests) {
+        raw_.reserve(requests.size());
+        for (const tensor_request& request : requests) {
+            static_cast<void>(argument_text(request.name, "a request's name"));
+            same_axes(request.start, request.shape, request.name);
+            s3dlio_tensor_request raw{};
+            raw.name = request.name.c_str();
+            raw.start = or_null(request.start);
+            raw.shape = or_null(request.shape);
+            raw.ndim = static_cast<std::uint32_t>(request.start.empty() ? request.shape.size() : request.start.size());
+            raw.rank = request.rank ? static_cast<std::int64_t>(*request.rank) : -1;
+            raw.data = request.data.data();
+            raw.length = request.data.size();
+            raw_.push_back(raw);
+        }
+    }
+    raw_requests(const raw_requests&) = delete;
+    raw_requests& operator=(const raw_requests&) = delete;
+    const s3dlio_tensor_request* data() const noexcept { return raw_.data(); }
+    std::size_t size() const noexcept { return raw_.size(); }
+
+  private:
+    std::vector<s3dlio_tensor_request> raw_;
+};
+
+} // namespace detail
+
+/// One shard of a save that is written piece by piece, in constant memory: from `checkpoint_writer::open_shard`.
+/// Destroyed without `finish`, what was stored of it is removed, and the save goes on without it.
+/// Threads: one at a time; different shards of one writer concurrently.
+class checkpoint_shard {
+  public:
+    /// Appends. The bytes are the caller's again when it returns.
+    void write(byte_view data) {
+        detail::outcome outcome;
+        outcome.check(s3dlio_checkpoint_shard_write(handle_.get(), data.data(), data.size(), outcome.slot()));
+    }
+    /// Memory of the library's for at least `min_size` bytes: fill it and commit, and the bytes are not copied. In a
+    /// shard of tensors it ends with the present tensor.
+    shard_reservation reserve(std::size_t min_size) {
+        detail::outcome outcome;
+        void* data = nullptr;
+        std::size_t capacity = 0;
+        outcome.check(s3dlio_checkpoint_shard_reserve(handle_.get(), min_size, &data, &capacity, outcome.slot()));
+        return shard_reservation(handle_.get(), mutable_byte_view(data, capacity));
+    }
+    /// Stores what is left; the shard is part of the save.
+    write_stats finish() {
+        detail::outcome outcome;
+        s3dlio_write_stats stats{};
+        outcome.check(s3dlio_checkpoint_shard_finish(handle_.get(), &stats, sizeof stats, outcome.slot()));
+        return detail::to_stats(stats);
+    }
+
+    /// The C handle, still owned here.
+    s3dlio_checkpoint_shard* get() const noexcept { return handle_.get(); }
+
+  private:
+    friend class checkpoint_writer;
+    explicit checkpoint_shard(s3dlio_checkpoint_shard* raw) noexcept : handle_(raw) {}
+    detail::owned<s3dlio_checkpoint_shard> handle_;
+};
+
+/// One rank's part of one save. Nothing is visible before rank 0's `commit`; destroyed without `commit` (on
+/// other ranks: without `finish`), also by an exception, it aborts. Threads: one at a time.
+///
+///     s3dlio::checkpoint_writer writer(store, s3dlio::checkpoint_params::of(s3dlio::world::detect(), step));
+///     writer.put_tensors({s3dlio::tensor::of("weights", {rows, columns}, weights)});
+///     writer.commit();
+///
+/// `commit` on every rank waits through the storage until all are there. A host with a barrier of its own calls
+/// `finish` on every rank, its barrier, and then `commit` on rank 0 only.
+class checkpoint_writer {
+  public:
+    checkpoint_writer(const store& store, const checkpoint_params& params) : checkpoint_writer(store, params, nullptr) {}
+    /// With options over the store's, such as `checkpoint.strategy` or `writer.compression`.
+    checkpoint_writer(const store& store, const checkpoint_params& params, const options& options)
+        : checkpoint_writer(store, params, options.get()) {}
+
+    /// The save's id, the same on all ranks: what a host broadcasts. Lives as long as this writer.
+    std::string_view id() const noexcept {
+        const char* text = s3dlio_checkpoint_writer_id(handle_.get());
+        return text == nullptr ? std::string_view() : std::string_view(text);
+    }
+    /// Stores tensors as one shard, a safetensors file. Their memory is the caller's again when it returns.
+    void put_tensors(const std::vector<tensor>& tensors, std::string_view shard = "data") {
+        const std::string name = detail::argument_text(shard, "the shard's name");
+        const detail::raw_tensors raw(tensors);
+        detail::outcome outcome;
+        outcome.check(s3dlio_checkpoint_writer_put_tensors(handle_.get(), name.c_str(), raw.data(), raw.size(), outcome.slot()));
+    }
+    /// Copies tensors and does no I/O: the caller may change them at once. They are stored by `finish` or `commit`, or in
+    /// the background by `queue::commit`.
+    void snapshot_tensors(const std::vector<tensor>& tensors, std::string_view shard = "data") {
+        const std::string name = detail::argument_text(shard, "the shard's name");
+        const detail::raw_tensors raw(tensors);
+        detail::outcome outcome;
+        outcome.check(s3dlio_checkpoint_writer_snapshot_tensors(handle_.get(), name.c_str(), raw.data(), raw.size(), outcome.slot()));
+    }
+    /// Stores bytes of any kind as one shard, for `checkpoint::read_shard`.
+    void put_bytes(byte_view data, std::string_view shard = "data") {
+        const std::string name = detail::argument_text(shard, "the shard's name");
+        detail::outcome outcome;
+        outcome.check(s3dlio_checkpoint_writer_put_bytes(handle_.get(), name.c_str(), data.data(), data.size(), outcome.slot()));
+    }
+    /// A shard of these tensors, whose bytes come in this order; `data` of the tensors is ignored.
+    checkpoint_shard open_shard(const std::vector<tensor>& tensors, std::string_view shard = "data") {
+        const detail::raw_tensors raw(tensors);
+        return open(shard, raw.data(), raw.size());
+    }
+    /// A shard of bytes of any kind and number.
+    checkpoint_shard open_bytes(std::string_view shard = "data") { return open(shard, nullptr, 0); }
+
+    /// Stores what is left of this rank's part, and its receipt. Nothing can be added.
+    void finish() {
+        detail::outcome outcome;
+        outcome.check(s3dlio_checkpoint_writer_finish(handle_.get(), outcome.slot()));
+    }
+    /// `finish`, and then: rank 0 waits for all ranks and publishes; the others wait for that. When it returns the
+    /// checkpoint is there. After `S3DLIO_ERR_TIMEOUT` (detail `missing_ranks`) it may be called again.
+    void commit() {
+        detail::outcome outcome;
+        outcome.check(s3dlio_checkpoint_writer_commit(handle_.get(), outcome.slot()));
+    }
+    /// Gives up: what this rank stored is removed before it returns.
+    void abort() {
+        detail::outcome outcome;
+        outcome.check(s3dlio_checkpoint_writer_abort(handle_.get(), outcome.slot()));
+    }
+
+    /// The C handle, still owned here.
+    s3dlio_checkpoint_writer* get() const noexcept { return handle_.get(); }
+
+  private:
+    checkpoint_writer(const store& store, const checkpoint_params& params, const s3dlio_options* options) {
+        s3dlio_checkpoint_params raw{};
+        raw.step = params.step;
+        raw.epoch = params.epoch.value_or(0);
+        raw.has_epoch = params.epoch ? 1 : 0;
+        raw.rank = params.rank;
+        raw.world_size = params.world_size;
+        const std::string id = detail::argument_text(params.id, "the id");
+        const std::string run_id = detail::argument_text(params.run_id, "the run_id");
+        const std::string framework = detail::argument_text(params.framework, "the framework");
+        if (!id.empty()) raw.id = id.c_str();
+        if (!run_id.empty()) raw.run_id = run_id.c_str();
+        raw.framework = framework.c_str();
+        std::vector<s3dlio_key_value> pairs;
+        for (const auto& entry : params.metadata) {
+            static_cast<void>(detail::argument_text(entry.first, "a metadata name"));
+            static_cast<void>(detail::argument_text(entry.second, "a metadata value"));
+            pairs.push_back({entry.first.c_str(), entry.second.c_str()});
+        }
+        raw.metadata = pairs.data();
+        raw.metadata_count = pairs.size();
+        detail::outcome outcome;
+        s3dlio_checkpoint_writer* made = nullptr;
+        outcome.check(s3dlio_checkpoint_writer_open(store.get(), options, &raw, sizeof raw, &made, outcome.slot()));
+        handle_.reset(made);
+    }
+    checkpoint_shard open(std::string_view shard, const s3dlio_tensor* tensors, std::size_t count) {
+        const std::string name = detail::argument_text(shard, "the shard's name");
+        detail::outcome outcome;
+        s3dlio_checkpoint_shard* raw = nullptr;
+        outcome.check(s3dlio_checkpoint_writer_open_shard(handle_.get(), name.c_str(), tensors, count, &raw, outcome.slot()));
+        return checkpoint_shard(raw);
+    }
+    detail::owned<s3dlio_checkpoint_writer> handle_;
+};
+
+/// A committed checkpoint, loaded whole or in any boxes by a job of any size. Threads: any, concurrently; also in
+/// forked children.
+class checkpoint {
+  public:
+    /// Opens the checkpoint of a step, or the latest one; `S3DLIO_ERR_NOT_FOUND` where there is none.
+    explicit checkpoint(const store& store, std::uint64_t step = latest) : checkpoint(store, step, nullptr) {}
+    checkpoint(const store& store, std::uint64_t step, const options& options) : checkpoint(store, step, options.get()) {}
+    /// The checkpoint of this id.
+    static checkpoint by_id(const store& store, std::string_view id) {
+        const std::string c_id = detail::argument_text(id, "the id");
+        detail::outcome outcome;
+        s3dlio_checkpoint* raw = nullptr;
+        outcome.check(s3dlio_checkpoint_open_id(store.get(), nullptr, c_id.c_str(), &raw, outcome.slot()));
+        return checkpoint(raw);
+    }
+
+    checkpoint_info info() const {
+        const s3dlio_checkpoint_info raw = raw_info();
+        checkpoint_info info;
+        info.step = raw.step;
+        if (raw.has_epoch != 0) info.epoch = raw.epoch;
+        info.world_size = raw.world_size;
+        info.id = raw.id;
+        info.framework = raw.framework;
+        info.created = raw.created;
+        info.strategy = raw.strategy;
+        info.uri = raw.uri;
+        info.bytes = raw.bytes;
+        info.stored_bytes = raw.stored_bytes;
+        return info;
+    }
+    /// The caller's own facts, as they were saved.
+    metadata_map metadata() const {
+        metadata_map metadata;
+        const std::size_t count = raw_info().metadata_count;
+        for (std::size_t i = 0; i < count; ++i) {
+            detail::outcome outcome;
+            const char* name = nullptr;
+            const char* value = nullptr;
+            outcome.check(s3dlio_checkpoint_metadata(handle_.get(), i, &name, &value, outcome.slot()));
+            metadata.emplace(name, value);
+        }
+        return metadata;
+    }
+    /// All entries, by name.
+    std::vector<entry_info> entries() const {
+        std::vector<entry_info> entries;
+        const std::size_t count = raw_info().entry_count;
+        entries.reserve(count);
+        for (std::size_t i = 0; i < count; ++i) entries.push_back(entry_at(i));
+        return entries;
+    }
+    /// One entry; `S3DLIO_ERR_NOT_FOUND` where there is none of this name.
+    entry_info entry(std::string_view name) const {
+        const std::string c_name = detail::argument_text(name, "the entry's name");
+        detail::outcome outcome;
+        std::size_t index = 0;
+        outcome.check(s3dlio_checkpoint_find(handle_.get(), c_name.c_str(), &index, outcome.slot()));
+        return entry_at(index);
+    }
+    /// All shards, by rank.
+    std::vector<shard_info> shards() const {
+        std::vector<shard_info> shards;
+        const std::size_t count = raw_info().shard_count;
+        shards.reserve(count);
+        for (std::size_t i = 0; i < count; ++i) {
+            detail::outcome outcome;
+            s3dlio_shard_info raw{};
+            outcome.check(s3dlio_checkpoint_shard_info(handle_.get(), i, &raw, sizeof raw, outcome.slot()));
+            shards.push_back({raw.rank, static_cast<shard_kind>(raw.kind), raw.name, raw.key, raw.size, raw.stored_size, raw.crc32c,
+                              raw.stored_crc32c});
+        }
+        return shards;
+    }
+
+    /// Loads boxes of entries, each into its own memory: the more at once, the fewer reads. After an error what is in the
+    /// memory is unspecified.
+    void load(const std::vector<tensor_request>& requests) const {
+        const detail::raw_requests raw(requests);
+        detail::outcome outcome;
+        outcome.check(s3dlio_checkpoint_load(handle_.get(), raw.data(), raw.size(), outcome.slot()));
+    }
+    /// A whole entry, which must be of this type.
+    template <class T>
+    std::vector<T> load(std::string_view name) const {
+        return load<T>(name, {}, {});
+    }
+    /// The box `shape` from `start` of an entry, which must be of this type.
+    template <class T>
+    std::vector<T> load(std::string_view name, extents start, extents shape) const {
+        static_assert(!std::is_same_v<T, bool>, "a std::vector<bool> is no memory: load BOOL as std::uint8_t");
+        const entry_info facts = entry(name);
+        const bool is_flag = std::is_same_v<T, std::uint8_t> && facts.dtype == "BOOL";
+        if (facts.dtype != dtype_of<T>() && !is_flag) {
+            throw error(S3DLIO_ERR_INVALID_ARGUMENT, "the entry \"" + facts.name + "\" is of " + facts.dtype + ", not of " + dtype_of<T>());
+        }
+        std::uint64_t count = facts.bytes / sizeof(T);
+        if (!shape.empty()) {
+            count = 1;
+            for (const std::uint64_t side : shape) {
+                // More than the entry has is refused by the load itself.
+                count = side == 0 || count <= facts.bytes / side ? count * side : facts.bytes + 1;
+            }
+        } else if (!start.empty()) {
+            throw error(S3DLIO_ERR_INVALID_ARGUMENT, "a box of \"" + facts.name + "\" has a start, but no shape");
+        }
+        if (count > facts.bytes) count = 0;
+        std::vector<T> values(static_cast<std::size_t>(count));
+        tensor_request request;
+        request.name = facts.name;
+        request.data = values;
+        request.start = std::move(start);
+        request.shape = std::move(shape);
+        load({request});
+        return values;
+    }
+    /// A whole shard, decompressed and compared with its checksum.
+    buffer read_shard(std::uint32_t rank, std::string_view shard = "data") const {
+        const std::string name = detail::argument_text(shard, "the shard's name");
+        detail::outcome outcome;
+        s3dlio_buffer* raw = nullptr;
+        outcome.check(s3dlio_checkpoint_read_shard(handle_.get(), rank, name.c_str(), &raw, outcome.slot()));
+        return buffer(raw);
+    }
+    /// Checks that every shard is there and has its size; `deep` reads and checks every byte.
+    void validate(bool deep = false) const {
+        detail::outcome outcome;
+        outcome.check(s3dlio_checkpoint_validate(handle_.get(), deep ? 1 : 0, outcome.slot()));
+    }
+
+    /// The steps of all checkpoints of a store, ascending.
+    static std::vector<std::uint64_t> list(const store& store) {
+        std::vector<std::uint64_t> steps(64);
+        for (;;) {
+            detail::outcome outcome;
+            std::size_t count = 0;
+            outcome.check(s3dlio_checkpoint_list(store.get(), steps.data(), steps.size(), &count, outcome.slot()));
+            const bool all = count <= steps.size();
+            steps.resize(count);
+            if (all) return steps;
+        }
+    }
+    /// Removes the checkpoint of a step.
+    static void remove(const store& store, std::uint64_t step) {
+        detail::outcome outcome;
+        outcome.check(s3dlio_checkpoint_delete(store.get(), step, outcome.slot()));
+    }
+    /// Removes all but the last ones and, with `keep_every`, those whose step is a multiple of it; gives how many went.
+    static std::size_t prune(const store& store, std::uint64_t keep_last, std::uint64_t keep_every = 0) {
+        detail::outcome outcome;
+        std::size_t deleted = 0;
+        outcome.check(s3dlio_checkpoint_prune(store.get(), keep_last, keep_every, &deleted, outcome.slot()));
+        return deleted;
+    }
+    /// Removes what saves left that were never committed, if all of it is older than `min_age`: more than the longest
+    /// save takes. Gives how many saves went.
+    static std::size_t collect(const store& store, std::chrono::milliseconds min_age) {
+        detail::outcome outcome;
+        std::size_t removed = 0;
+        const std::uint64_t age = min_age.count() < 0 ? 0 : static_cast<std::uint64_t>(min_age.count());
+        outcome.check(s3dlio_checkpoint_collect(store.get(), age, &removed, outcome.slot()));
+        return removed;
+    }
+
+    /// The C handle, still owned here.
+    s3dlio_checkpoint* get() const noexcept { return handle_.get(); }
+
+  private:
+    explicit checkpoint(s3dlio_checkpoint* raw) noexcept : handle_(raw) {}
+    checkpoint(const store& store, std::uint64_t step, const s3dlio_options* options) {
+        detail::outcome outcome;
+        s3dlio_checkpoint* raw = nullptr;
+        outcome.check(s3dlio_checkpoint_open(store.get(), options, step, &raw, outcome.slot()));
+        handle_.reset(raw);
+    }
+    s3dlio_checkpoint_info raw_info() const {
+        detail::outcome outcome;
+        s3dlio_checkpoint_info info{};
+        outcome.check(s3dlio_checkpoint_get_info(handle_.get(), &info, sizeof info, outcome.slot()));
+        return info;
+    }
+    entry_info entry_at(std::size_t index) const {
+        detail::outcome outcome;
+        s3dlio_entry_info raw{};
+        outcome.check(s3dlio_checkpoint_entry(handle_.get(), index, &raw, sizeof raw, outcome.slot()));
+        return {raw.name, raw.dtype, extents(raw.shape, raw.shape + raw.ndim), raw.bytes, raw.parts};
+    }
+    detail::owned<s3dlio_checkpoint> handle_;
+};
 
 // ------------------------------------------------------------------------------------------- queue
 
@@ -1364,6 +1956,26 @@ class queue {
             [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
                 return s3dlio_writer_finish_submit(writer.get(), handle_.get(), token, op, err);
             });
+    }
+    /// Stores what is left of a rank's part of a save, as `checkpoint_writer::finish`.
+    operation<void> finish(checkpoint_writer& writer) {
+        return submit<void>([](s3dlio_event&) {}, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_checkpoint_writer_finish_submit(writer.get(), handle_.get(), token, op, err);
+        });
+    }
+    /// The end of a save, as `checkpoint_writer::commit`: snapshots are stored in the background. The writer may go
+    /// away meanwhile.
+    operation<void> commit(checkpoint_writer& writer) {
+        return submit<void>([](s3dlio_event&) {}, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_checkpoint_writer_commit_submit(writer.get(), handle_.get(), token, op, err);
+        });
+    }
+    /// Loads boxes of entries; gives the sum of their bytes. Only the memory has to stay until the future is ready.
+    operation<std::size_t> load(const checkpoint& checkpoint, const std::vector<tensor_request>& requests) {
+        const detail::raw_requests raw(requests);
+        return submit<std::size_t>(take_count, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+            return s3dlio_checkpoint_load_submit(checkpoint.get(), raw.data(), raw.size(), handle_.get(), token, op, err);
+        });
     }
     /// Removes everything that was stored.
     operation<void> abort(writer& writer) {

@@ -56,7 +56,8 @@ constexpr bool is_owner = !std::is_copy_constructible_v<T> && !std::is_copy_assi
                           std::is_nothrow_destructible_v<T>;
 static_assert(is_owner<s3dlio::options> && is_owner<s3dlio::buffer> && is_owner<s3dlio::store>);
 static_assert(is_owner<s3dlio::lister> && is_owner<s3dlio::reader> && is_owner<s3dlio::writer>);
-static_assert(is_owner<s3dlio::reservation>);
+static_assert(is_owner<s3dlio::reservation> && is_owner<s3dlio::shard_reservation>);
+static_assert(is_owner<s3dlio::checkpoint> && is_owner<s3dlio::checkpoint_writer> && is_owner<s3dlio::checkpoint_shard>);
 static_assert(std::is_nothrow_copy_constructible_v<s3dlio::error>);
 static_assert(std::is_base_of_v<std::runtime_error, s3dlio::error>);
 
