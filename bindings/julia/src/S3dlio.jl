@@ -25,6 +25,7 @@ using FileWatching: FDWatcher
 import Libdl
 
 export Store, Reader, Writer, Buffer, Options, ObjectInfo, WriteStats, S3dlioException, crc32c
+export Checkpoint, CheckpointWriter, CheckpointShard, Tensor, World
 
 include("ctypes.jl")
 include("signatures.jl")
@@ -40,6 +41,8 @@ include("reader.jl")
 include("writer.jl")
 include("async.jl")
 include("oneshot.jl")
+include("checkpoint_writer.jl")
+include("checkpoint.jl")
 include("library.jl")
 
 __init__() = load_library()

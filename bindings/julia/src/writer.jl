@@ -79,7 +79,7 @@ end
 mutable struct Reservation <: ForeignBytes
     data::Ptr{UInt8}
     length::Int
-    writer::Writer            # keeps the memory alive
+    writer::IO                # a Writer or CheckpointShard; keeps the memory alive
 end
 
 """

@@ -70,8 +70,51 @@ for scheme in ("file", "direct")
                 @test e.status == "permission_denied" && e.errno == 13
                 @test status(() -> collect(S3dlio.list(unreadable))) == "permission_denied"
                 @test status(() -> S3dlio.put(unreadable, "new", "x")) == "permission_denied"
+                for call in (() -> Checkpoint(unreadable), () -> CheckpointWriter(unreadable, 1))
+                    e = caught(call)
+                    @test e.status == "permission_denied" && e.errno == 13 && occursin(locked, e.message)
+                end
             end
             chmod(locked, 0o700)
+        end
+    end
+end
+
+# A full disk, where one can be mounted.
+if Sys.islinux() && ccall(:geteuid, Cuint, ()) == 0
+    @testset "C1 a full disk" begin
+        folder = mktempdir()
+        mounted = ccall(:mount, Cint, (Cstring, Cstring, Cstring, Culong, Cstring), "tmpfs", folder, "tmpfs", 0, "size=1m")
+        if mounted == 0
+            try
+                store = Store("file://$folder/base")
+                CheckpointWriter(w -> S3dlio.put_tensors(w, "a" => [1, 2]), store, 1)
+                w = CheckpointWriter(store, 2)
+                e = caught(() -> S3dlio.put_tensors(w, "big" => rand(UInt8, 2_000_000)))
+                @test e.status == "no_space" && e.errno == 28 && occursin(folder, e.message)
+                @test status(() -> S3dlio.commit(w)) == "no_space"      # the first error stays
+                close(w)
+                @test S3dlio.checkpoints(store) == [1] && Checkpoint(store)["a"] == [1, 2]
+            finally
+                ccall(:umount2, Cint, (Cstring, Cint), folder, 2)
+            end
+        else
+            @info "no full disk: this sandbox does not let mount"
+        end
+    end
+end
+
+@testset "C4 the launcher's world" begin
+    variables = ("RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE", "SLURM_PROCID", "SLURM_NTASKS")
+    withenv((name => nothing for name in variables)...) do
+        @test status(World) == "not_found"
+        withenv("PMI_RANK" => "2", "PMI_SIZE" => "4") do
+            world = World()
+            @test (world.rank, world.world_size, world.launcher) == (2, 4, "mpich")
+        end
+        withenv("PMI_RANK" => "4", "PMI_SIZE" => "4") do
+            e = caught(World)
+            @test e.status == "invalid_argument" && occursin("PMI_RANK", e.message)
         end
     end
 end

@@ -56,6 +56,7 @@ function run(t::Target)
         refusals(t)
         finalizers(t)
         tasks(t)
+        checkpoints(t)
     end
 end
 
@@ -218,6 +219,7 @@ function many(t)
 end
 
 include("suite_streams.jl")
+include("suite_checkpoint.jl")
 
 function lists(t)
     @testset "S2 lists" begin
