@@ -15,7 +15,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 class Client:
     command: list
     env: dict = field(default_factory=dict)
-    before: Optional[Callable] = None  # unmeasured, before each round
+    before: Optional[Callable] = None  # unmeasured, before each round; may give further arguments
     after: Optional[Callable] = None  # unmeasured; raises where the outcome is wrong
     objects: int = 0  # what a program that prints no figures moves
     bytes: int = 0
@@ -25,7 +25,7 @@ class Client:
 class Goal:
     """`ours` divided by `of`, or the figure itself where `of` is None, is at most (at least) `bound`."""
 
-    metric: str  # cpu, rate, wall or rss
+    metric: str  # cpu, rate, wall, rss or extra
     bound: float
     of: Optional[str] = None  # a client of the case, or CASE/CLIENT
     at_least: bool = False
@@ -282,6 +282,95 @@ def python_put_64m(w):
     return python(w, f"Python: {n} puts of 64 MiB", "put", 64 * MIB, n, n)
 
 
+def tensors(w):
+    return dict(count=w.scale(128, 32), size=w.scale(16 * MIB, MIB), passes=w.scale(1, 1))
+
+
+def tensor_text(same):
+    return f"{same['count']} tensors of {same['size'] // MIB} MiB"
+
+
+def checkpoint_save(w):
+    same = tensors(w)
+    folder = lambda name: w.file_folder(f"save-{name}")  # noqa: E731
+    clear = lambda name: lambda: w.clear(folder(name))  # noqa: E731
+    clients = {
+        "ours": w.checkpoint("save", f"file://{folder('ours')}", before=clear("ours"), **same),
+        "limit": w.limit("save", folder=folder("limit"), before=clear("limit"), **same),
+    }
+    peers = ["torch", "safetensors", "dcp"] if w.peers else []
+    for peer in peers:
+        clients[peer] = w.checkpoint_peer(peer, "save", folder=folder(peer), before=clear(peer), **same)
+    return Case(
+        f"a checkpoint of {tensor_text(same)} to new files, flushed; the limit is one file and one thread",
+        clients,
+        [Goal("rate", 0.9, "limit", at_least=True), *(Goal("rate", 1.0, peer, at_least=True) for peer in peers),
+         Goal("extra", 128 * MIB)])
+
+
+def checkpoint_load(w):
+    same = tensors(w)
+    total = same["count"] * same["size"]
+
+    def saved(name, make):
+        folder = w.file_folder(f"load-{name}")
+        return folder, lambda: None if any(folder.iterdir()) else w.must(make(folder))
+
+    clients = {}
+    folder, before = saved("ours", lambda folder: w.checkpoint("save", f"file://{folder}", **{**same, "passes": 1}))
+    clients["ours"] = w.checkpoint("load", f"file://{folder}", before=before, **same)
+    clients["limit"] = w.limit("read", folder=w.files(total, 1), **same)
+    peers = ["torch", "torch_mmap", "safetensors", "dcp"] if w.peers else []
+    for peer in peers:
+        writer = "torch" if peer == "torch_mmap" else peer
+        folder, before = saved(peer, lambda folder, writer=writer: w.checkpoint_peer(writer, "save", folder=folder, **same))
+        clients[peer] = w.checkpoint_peer(peer, "load", folder=folder, before=before, **same)
+    return Case(
+        f"a cached checkpoint of {tensor_text(same)} into the caller's memory; torch_mmap and safetensors map and add up",
+        clients,
+        [Goal("rate", 0.9, "limit", at_least=True),
+         *(Goal("rate", 1.0, peer, at_least=True) for peer in peers if peer in ("torch", "dcp")), Goal("extra", 128 * MIB)])
+
+
+def checkpoint_async(w):
+    same = tensors(w)
+    folder = w.file_folder("snapshot")
+    return Case(
+        f"for how long an asynchronous save of {tensor_text(same)} keeps its caller; the limits are memcpy into used and new memory",
+        {
+            "ours": w.checkpoint("snapshot", f"file://{folder}", before=lambda: w.clear(folder), **same),
+            "limit": w.limit("copy", **same),
+            "fresh": w.limit("copy", depth=1, **same),
+        },
+        [Goal("wall", 1.25, "fresh")])
+
+
+def checkpoint_seaweed(w, operation):
+    same = tensors(w)
+
+    def stored(make):
+        """A server of its own for every client, which what others stored does not slow; for loads with a checkpoint."""
+        def before():
+            endpoint = w.fresh_seaweed()
+            if operation == "load":
+                w.must(make("save", endpoint))
+            return {"s3.endpoint": endpoint, "endpoint": endpoint}
+        return before
+
+    ours = lambda operation, endpoint, **more: w.checkpoint(  # noqa: E731
+        operation, ("s3://bench/ours", {"s3.endpoint": endpoint} if endpoint else {}), **same, **more)
+    clients = {"ours": ours(operation, None, before=stored(ours))}
+    peers = ["s3torch", "s3fs", "s3dlio_0_10"] if w.peers else []
+    for peer in peers:
+        theirs = lambda operation, endpoint, peer=peer, **more: w.checkpoint_peer(  # noqa: E731
+            peer, operation, **({"endpoint": endpoint} if endpoint else {}), **same, **more)
+        clients[peer] = theirs(operation, None, before=stored(theirs))
+    return Case(
+        f"SeaweedFS: {operation} of a checkpoint of {tensor_text(same)}, each with a server of its own",
+        clients,
+        [*(Goal("rate", 1.0, peer, at_least=True) for peer in peers), Goal("extra", 128 * MIB)])
+
+
 def real(w, server, operation, size, count, threads):
     """A real server: it takes most of the machine, so that only client CPU compares."""
     uri, options = w.real(server, size, count)
@@ -314,6 +403,9 @@ CASES = {
     "python_get_4k": python_get_4k,
     "python_get_64m": python_get_64m,
     "python_put_64m": python_put_64m,
+    "checkpoint_save": checkpoint_save,
+    "checkpoint_load": checkpoint_load,
+    "checkpoint_async": checkpoint_async,
 }
 # Only by name or with --real.
 REAL = {
@@ -321,4 +413,6 @@ REAL = {
     "seaweed_get_64m": lambda w: real(w, "seaweed", "get_into", 64 * MIB, w.scale(8, 2), 8),
     "azurite_get_4k": lambda w: real(w, "azurite", "get_many", 4 * KIB, w.scale(1_000, 200), 16),
     "azurite_get_64m": lambda w: real(w, "azurite", "get_into", 64 * MIB, w.scale(8, 2), 8),
+    "checkpoint_seaweed_save": lambda w: checkpoint_seaweed(w, "save"),
+    "checkpoint_seaweed_load": lambda w: checkpoint_seaweed(w, "load"),
 }

@@ -7,6 +7,8 @@
      put           PUTs, head and body in one writev
      files         opens, reads and closes files of `size` bytes
      read          preads one file of count x size bytes, in blocks of `size`, into its place
+     save          writes count x size bytes into a new file, in blocks of `size`, and flushes it
+     copy          copies count x size bytes into memory that is used again (with depth=N: that is new)
      direct_read   reads one file of count x size bytes with O_DIRECT by io_uring, depth=N
      direct_write  writes one so, into a new, allocated file, and flushes it
      crc           a CRC32C pass over the payload of every put
@@ -144,6 +146,44 @@ static void read_file(void) {
     file = open_file(request[0], O_RDONLY);
     spread(block);
     close(file);
+}
+
+/* Each pass writes a file of its own; the one before goes unmeasured. */
+static void save(void) {
+    static size_t pass;
+    char *path = format("%s/%zu", folder, pass++);
+    file = open_file(path, O_WRONLY | O_CREAT | O_EXCL);
+    for (size_t done = 0; done < count * size;) {
+        size_t left = count * size - done;
+        ssize_t wrote = write(file, whole + done, left < size ? left : size);
+        if (wrote < 0) die("%s: %s", path, strerror(errno));
+        done += wrote;
+    }
+    if (fsync(file)) die("%s: %s", path, strerror(errno));
+    close(file);
+    int above = open_file(folder, O_RDONLY | O_DIRECTORY);
+    if (fsync(above)) die("%s: %s", folder, strerror(errno));
+    close(above);
+    double since = seconds();
+    if (unlink(path)) die("%s: %s", path, strerror(errno));
+    unmeasured += seconds() - since;
+    free(path);
+}
+
+static void copy(void) {
+    static char *to;
+    size_t bytes = count * size;
+    if (!to || number("depth", 0)) {
+        to = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (to == MAP_FAILED) die("no memory for %zu bytes", bytes);
+        madvise(to, bytes, MADV_HUGEPAGE);
+    }
+    memcpy(to, whole, bytes);
+    if (number("depth", 0)) {
+        double since = seconds();
+        munmap(to, bytes);
+        unmeasured += seconds() - since;
+    }
 }
 
 static void make(void) {
@@ -288,6 +328,8 @@ int main(int argc, char **argv) {
     if (is_range) return measure(get_ranges), 0;
     if (!strcmp(operation, "files")) return measure(files), 0;
     if (!strcmp(operation, "read")) return measure(read_file), 0;
+    if (!strcmp(operation, "save")) return measure(save), 0;
+    if (!strcmp(operation, "copy")) return measure(copy), 0;
     if (!strcmp(operation, "direct_read")) return measure(direct_read), 0;
     if (!strcmp(operation, "direct_write")) return measure(direct_write), 0;
     if (!strcmp(operation, "crc")) return measure(crc), 0;

@@ -11,7 +11,7 @@ from html import escape
 from statistics import median
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-METRICS = {"cpu": "CPU", "rate": "throughput", "wall": "wall time", "rss": "peak RSS"}
+METRICS = {"cpu": "CPU", "rate": "throughput", "wall": "wall time", "rss": "peak RSS", "extra": "peak RSS over the tensors"}
 
 
 def first_line(*command):
@@ -55,25 +55,26 @@ def spread(values, scale=1.0, digits=3):
     return text if len(values) == 1 else f"{text} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
-COLUMNS = ["case", "client", "wall s", "objects/s", "GiB/s", "CPU us/object", "CPU s/GiB", "peak RSS MiB"]
+COLUMNS = ["case", "client", "wall s", "objects/s", "GiB/s", "CPU us/object", "CPU s/GiB", "peak RSS MiB", "extra MiB"]
 
 
 def table(cases, results):
     for name, case in cases.items():
         for client, rows in results[name].items():
             if not rows:
-                yield [name, client, "FAILED", "", "", "", "", ""]
+                yield [name, client, "FAILED", *[""] * 6]
                 continue
             column = lambda value: [value(row) for row in rows]  # noqa: E731
             rss = spread(column(lambda r: r["rss"]), 1 / MIB, 1) if "rss" in rows[0] else ""
+            extra = spread(column(lambda r: r["extra"]), 1 / MIB, 1) if "extra" in rows[0] else ""
             if not rows[0]["bytes"]:
-                yield [name, client, "", "", "", "", "", rss]
+                yield [name, client, "", "", "", "", "", rss, extra]
             elif case.small:
                 yield [name, client, spread(column(lambda r: r["wall"])), spread(column(lambda r: r["objects"] / r["wall"]), 1, 0), "",
-                       spread(column(lambda r: r["cpu"] / r["objects"]), 1e6, 1), "", rss]
+                       spread(column(lambda r: r["cpu"] / r["objects"]), 1e6, 1), "", rss, extra]
             else:
                 yield [name, client, spread(column(lambda r: r["wall"])), "", spread(column(lambda r: r["bytes"] / r["wall"]), 1 / GIB, 2),
-                       "", spread(column(lambda r: r["cpu"] / r["bytes"]), GIB, 3), rss]
+                       "", spread(column(lambda r: r["cpu"] / r["bytes"]), GIB, 3), rss, extra]
 
 
 GOAL_COLUMNS = ["case", "goal", "measured", "holds"]
