@@ -50,15 +50,15 @@ enum Loss {
     Half(usize),
 }
 
-/// Calls `visit` with every state that differs, where only some flushes count, the number of the event before which the
-/// power was cut, and what the process had said until then. Ends when `visit` says false.
+/// Calls `visit` with every state that is not in `seen`, where only some flushes count, the number of the event before
+/// which the power was cut, and what the process had said until then. Ends when `visit` says false.
 pub fn visit(
     disk: &Disk,
     counted: &dyn Fn(usize, bool) -> bool,
     seed: u64,
+    seen: &mut HashSet<u64>,
     visit: &mut dyn FnMut(&Tree, usize, &[&str]) -> bool,
 ) {
-    let mut seen = HashSet::new();
     let mut said: Vec<&str> = Vec::new();
     for cut in 0..=disk.events.len() {
         if let Some(Event::Said(line)) = cut.checked_sub(1).map(|before| &disk.events[before]) {
