@@ -96,7 +96,7 @@ SUITES = [
     Suite("cpp", "C++", ["tests/cpp/run.sh"]),
     Suite("cmake", "C++", ["tests/cmake/run.sh"], quick=False),
     Suite("python", "Python", ["tests/python/run.sh"]),
-    Suite("frameworks", "Python", ["tests/frameworks/run.sh"], quick=False, tools=("ml",)),
+    Suite("frameworks", "Python", ["tests/frameworks/run.sh"], quick=False, tools=("ml",), limit=1800),
     Suite("julia", "Julia", ["tests/julia/run.sh"], quick=False, limit=1800),
     Suite("benches", "Python", [sys.executable, "tests/benches/run.py"], quick=False),
     Suite("examples", "Examples", ["tests/examples/run.sh"], quick=False),
