@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the examples as the README tells a user to: the main job with its 1 GiB on a local folder, then
-# smaller on S3 and Azure, and the small ones in C and Python (Julia's run with the Julia suite).
+# smaller on S3 and Azure, the small ones in C and Python (Julia's run with the Julia suite), and an MPI job's
+# checkpoint with processes of one number that save and of another that load.
 # Needs the servers: python3 tests/support/servers.py run -- tests/examples/run.sh
 # Ends with `N passed, N failed`.
 set -uo pipefail
@@ -25,8 +26,9 @@ check() {
 }
 
 s3() {
-  env S3DLIO_S3_ENDPOINT="$S3DLIO_TEST_SEAWEED" AWS_ACCESS_KEY_ID=s3dliotest \
-    AWS_SECRET_ACCESS_KEY=s3dliotestsecret AWS_REGION=us-east-1 "$@"
+  local -x S3DLIO_S3_ENDPOINT="$S3DLIO_TEST_SEAWEED" AWS_ACCESS_KEY_ID=s3dliotest \
+    AWS_SECRET_ACCESS_KEY=s3dliotestsecret AWS_REGION=us-east-1
+  "$@"
 }
 
 azure() {
@@ -45,5 +47,26 @@ check "every byte came back" s3 examples/run "s3://$name-cpp/run" 64MiB
 check "every byte came back" azure examples/run "az://devstoreaccount1/$name-cpp/run" 64MiB
 check "" "$CARGO_TARGET_DIR/demo/roundtrip" "file://$work/c"
 check verified python "file://$work/python" 256
+
+# mpirun as root, as in a container, and with more processes than processors.
+ranks() {
+  local n=$1; shift
+  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 timeout 120 \
+    mpirun --oversubscribe -n "$n" "$work/cmake/examples/checkpoint_mpi" "$@"
+}
+fails() { ! "$@"; }
+check "" cmake -S . -B "$work/cmake" -DS3DLIO_BUILD_EXAMPLES=ON -DS3DLIO_INSTALL=OFF
+check "" cmake --build "$work/cmake" --target s3dlio_checkpoint_mpi
+check "saved step 100 by 4 ranks" ranks 4 save "file://$work/mpi"
+check "loaded step 100 of 4 ranks by 2 ranks: every element is right" ranks 2 load "file://$work/mpi"
+check "loaded step 100 of 4 ranks by 3 ranks: every element is right" ranks 3 load "file://$work/mpi" 100
+check "step 100 has a committed checkpoint" fails ranks 2 save "file://$work/mpi"
+check "no committed checkpoint" fails ranks 2 load "file://$work/none"
+check "made" s3 env S3DLIO_LIBRARY="$library" PYTHONPATH=bindings/python "${PYTHON:-python3}" -c \
+  "import s3dlio; s3dlio.Store('s3://$name-mpi').create_container(); print('made')"
+check "saved step 7 by 2 ranks" s3 ranks 2 save "s3://$name-mpi/run" 7 16
+check "loaded step 7 of 2 ranks by 4 ranks: every element is right" s3 ranks 4 load "s3://$name-mpi/run"
+check "saved step 8 by 4 ranks" s3 ranks 4 save "s3://$name-mpi/run" 8 16
+check "loaded step 8 of 4 ranks by 1 ranks: every element is right" s3 ranks 1 load "s3://$name-mpi/run"
 echo "$passed passed, $failed failed"
 ((failed == 0))

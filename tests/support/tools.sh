@@ -48,6 +48,7 @@ debian() {
   have valgrind || missing+=(valgrind)
   have zstd || missing+=(zstd)
   have strace || missing+=(strace)
+  have mpirun && have mpicxx || missing+=(openmpi-bin libopenmpi-dev)
   have pkg-config || missing+=(pkg-config)
   have cc && have c++ && have make || missing+=(build-essential)
   have nm || missing+=(binutils)
