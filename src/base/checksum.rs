@@ -37,11 +37,7 @@ impl Crc32c {
 
     /// The checksum of this one's bytes followed by `next`'s.
     pub fn combine(self, next: Crc32c) -> Crc32c {
-        let value = match usize::try_from(next.len) {
-            Ok(0) => self.value,
-            Ok(len) => crc32c::crc32c_combine(self.value, next.value, len),
-            Err(_) => self.value ^ next.value, // 32-bit only: no object of ours is that long there
-        };
+        let value = shift(self.value, next.len) ^ next.value;
         Crc32c { value, len: self.len.saturating_add(next.len) }
     }
 
@@ -61,6 +57,46 @@ impl Crc32c {
     pub fn covered(self) -> u64 {
         self.len
     }
+}
+
+/// The checksum of bytes with this one, followed by `len` zeros, as if they had the checksum 0: a product with
+/// x^(8 len), modulo the polynomial (Mark Adler's way in zlib). A microsecond at most, where squaring matrices for
+/// every length takes twenty.
+fn shift(value: u32, len: u64) -> u32 {
+    let mut product = value;
+    for (bit, power) in POWERS.iter().enumerate() {
+        if len >> bit & 1 == 1 {
+            product = multiply(*power, product);
+        }
+    }
+    product
+}
+
+/// x^(8 * 2^k), each with the coefficient of x^0 in its highest bit.
+const POWERS: [u32; 64] = {
+    let mut powers = [0; 64];
+    let mut power = 1 << 23; // x^8
+    let mut k = 0;
+    while k < 64 {
+        powers[k] = power;
+        power = multiply(power, power);
+        k += 1;
+    }
+    powers
+};
+
+/// The product of two polynomials over GF(2), modulo Castagnoli's.
+const fn multiply(a: u32, mut b: u32) -> u32 {
+    const POLYNOMIAL: u32 = 0x82f6_3b78;
+    let (mut product, mut bit) = (0, 32);
+    while bit > 0 {
+        bit -= 1;
+        if a >> bit & 1 == 1 {
+            product ^= b;
+        }
+        b = b >> 1 ^ (if b & 1 == 1 { POLYNOMIAL } else { 0 });
+    }
+    product
 }
 
 /// `crc32c:` and eight lower-case hexadecimal digits.
@@ -146,6 +182,16 @@ mod tests {
             assert_eq!(Crc32c::of(a).combine(Crc32c::of(b)), whole, "split at {at}");
             assert_eq!(whole.since(Crc32c::of(a)), Crc32c::of(b), "since {at}");
         }
+    }
+
+    #[test]
+    fn i1_combine_of_any_lengths_equals_another_implementation() {
+        for len in [1_u64, 7, 4096, 524_288, (1 << 31) - 1, 1 << 40, (1 << 62) + 12_345] {
+            let (a, b) = (Crc32c::of(b"123456789"), Crc32c::from_parts(0xdead_beef, len));
+            let expected = crc32c::crc32c_combine(a.value(), b.value(), len as usize);
+            assert_eq!(a.combine(b).value(), expected, "{len}");
+        }
+        assert_eq!(Crc32c::of(b"1").combine(Crc32c::new()), Crc32c::of(b"1"));
     }
 
     #[test]

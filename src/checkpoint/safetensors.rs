@@ -13,8 +13,11 @@ use std::fmt;
 pub const METADATA: &str = "__metadata__";
 /// The longest header that the format's own reader takes.
 pub const LONGEST_HEADER: u64 = 100_000_000;
-/// The header is padded so that data starts at a multiple of this.
+/// The header is padded so that data starts at a multiple of this ...
 const ALIGNMENT: usize = 8;
+/// ... and of this where there is so much data that it hardly counts: whole pages, which O_DIRECT and mmap like.
+const PAGE: usize = 4096;
+const LARGE: u64 = 1 << 20;
 
 /// One tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +52,8 @@ pub fn header(members: &[Member], metadata: &BTreeMap<String, String>) -> Result
         add(&mut text, &member.name, &fields).map_err(failed)?;
     }
     text.push(b'}');
-    text.resize(text.len().next_multiple_of(ALIGNMENT), b' ');
+    let large = members.last().is_some_and(|last| last.end >= LARGE);
+    text.resize(text.len().next_multiple_of(if large { PAGE } else { ALIGNMENT }), b' ');
     let length = (text.len() - 8) as u64;
     if length > LONGEST_HEADER {
         let message = format!(
@@ -174,6 +178,8 @@ mod tests {
         let size = head.len() as u64 + 25;
         assert_eq!(data_start(head[..8].try_into().unwrap(), size).unwrap(), head.len() as u64);
         assert_eq!(parse(&head, size).unwrap(), (members.to_vec(), metadata));
+        let large = header(&[member("l", Dtype::U8, &[1 << 20], 0, 1 << 20)], &BTreeMap::new()).unwrap();
+        assert_eq!(large.len(), 4096);
         assert!(parse(&header(&[], &BTreeMap::new()).unwrap(), 16).unwrap().0.is_empty());
     }
 

@@ -3,7 +3,7 @@
 use super::facts::Record;
 use super::publish::Staged;
 use super::tree::{Tree, check_key};
-use super::{Io, Sink};
+use super::{Io, Sink, sys};
 use crate::base::checksum::Crc32c;
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
@@ -13,6 +13,9 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+
+/// The device starts on so many bytes at a time while more are written, rather than on everything at the end.
+const FLUSHED: u64 = 16 << 20;
 
 pub(super) struct PosixUpload<S: Sink> {
     tree: Tree,
@@ -72,6 +75,11 @@ impl<S: Sink> PosixUpload<S> {
             ));
         }
         target.sink.write_at(&target.staged.file, part.offset, &part.data)?;
+        let whole = |at: u64| at - at % FLUSHED;
+        let (from, to) = (whole(part.offset), whole(part.offset + length));
+        if self.tree.sync && from < to {
+            sys::begin_flush(&target.staged.file, from, to - from);
+        }
         drop(target);
         let stored = Stored { offset: part.offset, length, crc32c: part.crc32c };
         lock(&self.state).parts.insert(part.number, stored);

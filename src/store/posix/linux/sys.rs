@@ -127,6 +127,20 @@ pub fn allocate(file: &File, offset: u64, length: u64) -> Result<()> {
     unsafe { repeat(|| libc::fallocate(file.as_raw_fd(), 0, offset, length)).map(drop) }
 }
 
+/// Starts to write dirty pages to the device, without waiting for them. It may do nothing: only a later flush
+/// says whether they arrived.
+pub fn begin_flush(file: &File, offset: u64, length: u64) {
+    // SAFETY: takes no pointers.
+    unsafe {
+        libc::sync_file_range(
+            file.as_raw_fd(),
+            offset.cast_signed(),
+            length.cast_signed(),
+            libc::SYNC_FILE_RANGE_WRITE,
+        );
+    }
+}
+
 /// Turns O_DIRECT on or off; `EINVAL` where the file system refuses it.
 pub fn set_direct(file: &File, on: bool) -> Result<()> {
     // SAFETY: takes no pointers.

@@ -73,6 +73,8 @@ pub fn copy_range(_from: &File, _to: &File, _offset: u64, _length: usize) -> Res
     unsupported()
 }
 
+pub fn begin_flush(_file: &File, _offset: u64, _length: u64) {}
+
 pub fn set_direct(_file: &File, on: bool) -> Result<()> {
     if on { unsupported() } else { Ok(()) }
 }
