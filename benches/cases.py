@@ -295,12 +295,12 @@ def checkpoint_save(w):
     folder = lambda name: w.file_folder(f"save-{name}")  # noqa: E731
     clear = lambda name: lambda: w.clear(folder(name))  # noqa: E731
     clients = {
-        "ours": w.checkpoint("save", f"file://{folder('ours')}", before=clear("ours"), **same),
-        "limit": w.limit("save", folder=folder("limit"), before=clear("limit"), **same),
+        "ours": w.checkpoint("save", f"file://{folder('ours')}", after=clear("ours"), **same),
+        "limit": w.limit("save", folder=folder("limit"), **same),
     }
     peers = ["torch", "safetensors", "dcp"] if w.peers else []
     for peer in peers:
-        clients[peer] = w.checkpoint_peer(peer, "save", folder=folder(peer), before=clear(peer), **same)
+        clients[peer] = w.checkpoint_peer(peer, "save", folder=folder(peer), after=clear(peer), **same)
     return Case(
         f"a checkpoint of {tensor_text(same)} to new files, flushed; the limit is one file and one thread",
         clients,
@@ -310,21 +310,24 @@ def checkpoint_save(w):
 
 def checkpoint_load(w):
     same = tensors(w)
-    total = same["count"] * same["size"]
+    once = {**same, "passes": 1}
 
     def saved(name, make):
+        """What is loaded is saved before and goes afterwards: the disk need not hold all of them."""
         folder = w.file_folder(f"load-{name}")
-        return folder, lambda: None if any(folder.iterdir()) else w.must(make(folder))
+        return folder, dict(before=lambda: w.must(make(folder)), after=lambda: w.clear(folder))
 
     clients = {}
-    folder, before = saved("ours", lambda folder: w.checkpoint("save", f"file://{folder}", **{**same, "passes": 1}))
-    clients["ours"] = w.checkpoint("load", f"file://{folder}", before=before, **same)
-    clients["limit"] = w.limit("read", folder=w.files(total, 1), **same)
+    folder, hooks = saved("ours", lambda folder: w.checkpoint("save", f"file://{folder}", **once))
+    clients["ours"] = w.checkpoint("load", f"file://{folder}", **hooks, **same)
+    whole = dict(count=1, size=same["count"] * same["size"])
+    folder, hooks = saved("limit", lambda folder: w.limit("make", folder=folder, **whole))
+    clients["limit"] = w.limit("read", folder=folder, **hooks, **same)
     peers = ["torch", "torch_mmap", "safetensors", "dcp"] if w.peers else []
     for peer in peers:
         writer = "torch" if peer == "torch_mmap" else peer
-        folder, before = saved(peer, lambda folder, writer=writer: w.checkpoint_peer(writer, "save", folder=folder, **same))
-        clients[peer] = w.checkpoint_peer(peer, "load", folder=folder, before=before, **same)
+        folder, hooks = saved(peer, lambda folder, writer=writer: w.checkpoint_peer(writer, "save", folder=folder, **once))
+        clients[peer] = w.checkpoint_peer(peer, "load", folder=folder, **hooks, **same)
     return Case(
         f"a cached checkpoint of {tensor_text(same)} into the caller's memory; torch_mmap and safetensors map and add up",
         clients,
@@ -338,7 +341,7 @@ def checkpoint_async(w):
     return Case(
         f"for how long an asynchronous save of {tensor_text(same)} keeps its caller; the limits are memcpy into used and new memory",
         {
-            "ours": w.checkpoint("snapshot", f"file://{folder}", before=lambda: w.clear(folder), **same),
+            "ours": w.checkpoint("snapshot", f"file://{folder}", after=lambda: w.clear(folder), **same),
             "limit": w.limit("copy", **same),
             "fresh": w.limit("copy", depth=1, **same),
         },

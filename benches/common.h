@@ -99,7 +99,7 @@ static void *worker(void *id) {
 }
 
 /* Does the work for every index, on `threads` threads. */
-static void spread(work *function) {
+__attribute__((unused)) static void spread(work *function) {
     pthread_t thread[1024];
     job = function;
     next_index = 0;
@@ -142,13 +142,13 @@ static size_t status_bytes(const char *name) {
     return value << 10;
 }
 
-static void print_figures(size_t objects, size_t bytes, double wall, double spent, size_t rss, long switches) {
+__attribute__((unused)) static void print_figures(size_t objects, size_t bytes, double wall, double spent, size_t rss, long switches) {
     printf("{\"passes\": %zu, \"objects\": %zu, \"bytes\": %zu, \"wall\": %.6f, \"cpu\": %.6f, \"rss\": %zu, \"switches\": %ld}\n",
            passes, objects, bytes, wall, spent, rss, switches);
 }
 
 /* One pass that warms up and checks, then `passes` that are measured. */
-static void measure(void (*pass)(void)) {
+__attribute__((unused)) static void measure(void (*pass)(void)) {
     struct rusage before, after;
     checking = 1;
     pass();

@@ -75,6 +75,7 @@ SUITES = [
     Suite("transfer", "Rust", cargo("--test", "transfer")),
     Suite("power-cut", "Rust", cargo("--test", "power_cut", "--", "--nocapture"), limit=300),
     Suite("checkpoint-crash", "Rust", cargo("--test", "checkpoint_crash", "--", "--nocapture"), quick=False),
+    Suite("checkpoint-scale", "Rust", cargo("--test", "checkpoint_scale"), limit=300),
     Suite("local-store", "Rust", cargo("--test", "local_store"), quick=False),
     Suite("local-store-plain", "Rust", cargo("--test", "local_store"), quick=False, environment=NO_RING),
     Suite("s3-store", "Rust", cargo("--test", "s3_store"), quick=False),
