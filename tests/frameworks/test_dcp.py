@@ -1,6 +1,7 @@
 """C4: torch.distributed.checkpoint through our storage, in one process."""
 
 import io
+import json
 import pickle
 import threading
 
@@ -69,7 +70,7 @@ def test_a_state_comes_back_on_every_backend(store):
     assert same(loaded, saved)
     info = reader.checkpoint.info
     assert (info.step, info.epoch, info.framework, info.world_size) == (17, 2, "pytorch", 1)
-    assert reader.checkpoint.metadata == {"run": "1"}
+    assert reader.checkpoint.metadata == {"run": "1"} and reader.checkpoint.entries["odd.empty"].shape == (0, 4)
     reader.checkpoint.validate(deep=True)
     for choice in (17, info.id, "latest"):
         part = {"model": blank(saved["model"])}
@@ -111,14 +112,19 @@ def test_tensors_in_place_and_copied_ones_make_the_same_file(folder):
     """Tensors that have to be copied are streamed; larger elements first keeps them aligned."""
     plain = {"a": torch.randn(3, 4), "b": torch.arange(5, dtype=torch.uint8), "c": torch.randn(2, dtype=torch.float64)}
     turned = {**plain, "a": plain["a"].t().contiguous().t()}
+    places = []
     for step, saved in (("1", plain), ("2", turned)):
         dcp.save(saved, checkpoint_id=step, storage_writer=S3dlioStorageWriter(folder))
         checkpoint = Checkpoint.open(folder, int(step))
         (shard,) = [shard for shard in checkpoint.shards if shard.kind == "safetensors"]
-        assert same(safetensors.torch.load(bytes(folder.get(shard.key))), plain)
+        data = bytes(folder.get(shard.key))
+        assert same(safetensors.torch.load(data), plain)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        places.append({name: header[name]["data_offsets"] for name in plain})
         loaded = blank(plain)
         dcp.load(loaded, storage_reader=S3dlioStorageReader(folder, int(step)))
         assert same(loaded, plain)
+    assert places[0] == places[1] == {"c": [0, 16], "a": [16, 64], "b": [64, 69]}
 
 
 def test_a_committed_step_and_a_missing_one(store):

@@ -322,6 +322,7 @@ def test_snapshot_then_commit_in_the_background(store):
     saved = weights.copy()
     writer = CheckpointWriter(store, 1)
     writer.snapshot({"w": weights})
+    assert not any(".safetensors" in key for key in files(store)), "a snapshot does no I/O"
     weights[:] = -1  # the caller's again
     pending = writer.commit_async()
     assert pending.wait(60) and pending.done() and pending.exception() is None
@@ -380,6 +381,12 @@ def test_a_dropped_save_warns_and_leaves_nothing(folder):
         gc.collect()
     s3dlio.shutdown(30_000)  # waits for the clean-up
     assert not any(".safetensors" in key for key in files(folder))
+    # Also when its part is finished: nobody else commits for rank 0.
+    writer = CheckpointWriter(folder, 2)
+    writer.finish()
+    with pytest.warns(RuntimeWarning, match="save of step 2 dropped uncommitted"):
+        del writer
+        gc.collect()
 
 
 # ---- looking after them
