@@ -39,11 +39,14 @@ def main():
     loaded = {f"own.{1 - rank}": torch.zeros(1000), "same": torch.zeros(5, dtype=torch.int64), "text": ""}
     dcp.load(loaded, storage_reader=S3dlioStorageReader(place))
     right = loaded["same"].tolist() == [0, 1, 2, 3, 4] and bool((loaded[f"own.{1 - rank}"] == 1 - rank).all())
+    writer = S3dlioStorageWriter(place)
     try:
-        dcp.save(state, checkpoint_id="2", storage_writer=S3dlioStorageWriter(place), planner=Broken())
+        dcp.save(state, checkpoint_id="2", storage_writer=writer, planner=Broken())
         failure = None
     except CheckpointException as error:
         failure = {failed: str(what[0]) for failed, what in error.failures.items()}
+    # torch does not tell the other ranks' storage of the failure; the next save does that, or freeing the writer.
+    writer.reset()
     dist.barrier()
     print(json.dumps({"right": right, "failure": failure, "steps": checkpoint.list(place), "of": rank}), flush=True)
     dist.destroy_process_group()
