@@ -1995,10 +1995,12 @@ int32_t s3dlio_checkpoint_writer_commit(s3dlio_checkpoint_writer *writer, s3dlio
 /**
  * Removes what this rank stored and waits for that; the checkpoint will not be committed. After finish
  * only rank 0's abort does so. Again is success.
- * Errors: INVALID_STATE (committed before).
+ * Errors: INVALID_STATE (committed before), UNKNOWN_OUTCOME (a commit was cut short or lost its answer, and may
+ * still arrive: nothing is removed).
  * Since: 0.1
  */
-int32_t s3dlio_checkpoint_writer_abort(s3dlio_checkpoint_writer *writer, s3dlio_error **err);
+int32_t s3dlio_checkpoint_writer_abort(s3dlio_checkpoint_writer *writer,
+                                       s3dlio_error **err);
 
 /**
  * Frees the writer. Before finish (on rank 0: before commit) this is abort, in the background; a commit
@@ -2269,9 +2271,9 @@ int32_t s3dlio_checkpoint_read_shard(const s3dlio_checkpoint *checkpoint,
                                      s3dlio_error **err);
 
 /**
- * Checks that every shard is there with the size that the manifest says; with `deep` 1 reads them
- * all and compares their CRC32C and those of every piece too.
- * Errors: NOT_FOUND, TRUNCATED, CORRUPT, CHECKSUM_MISMATCH, each with the shard's URI;
+ * Checks that every shard is there with the size that the manifest says; with `deep` 1 compares the
+ * CRC32C of all stored bytes, the headers of shards that are not compressed, the receipts and latest.json.
+ * Errors: NOT_FOUND, TRUNCATED, CORRUPT, CHECKSUM_MISMATCH, each with the object's URI;
  * INVALID_ARGUMENT (deep is not 0 or 1).
  * Since: 0.1
  */
@@ -2344,9 +2346,9 @@ int32_t s3dlio_checkpoint_collect(const s3dlio_store *store,
  *
  * As the other _submit functions. While a commit or finish is under way its writer takes no other
  * call (INVALID_STATE), but may be freed: the save goes on. A commit occupies one of its queue's turns
- * until all ranks are there, so a process that plays many ranks takes a queue for each. Cancel before
- * the checkpoint is published ends the save, as abort does; a cancel that comes too late changes
- * nothing. The progress is in bytes moved, whatever they belong to.
+ * until all ranks are there, so a process that plays many ranks takes a queue for each. A cancel
+ * while it waits for other ranks leaves the save as it was: commit again, or abort. One that stops the
+ * storing of data leaves only abort; one that comes too late changes nothing. The progress is in bytes moved, whatever they belong to.
  */
 
 /**

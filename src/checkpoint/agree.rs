@@ -2,7 +2,7 @@
 //! others wait for it.
 
 use super::commit;
-use super::names::{self, is_absent};
+use super::names::{self, BEGIN, is_absent};
 use super::seal::{seal, unseal};
 use super::wait::Patience;
 use crate::error::{Code, Error, Result};
@@ -41,7 +41,7 @@ impl Meeting {
     pub fn new(run_id: &str, step: u64, world_size: u32) -> Meeting {
         let digest = Sha256::digest(run_id.as_bytes());
         let run: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Meeting { key: format!("begin/{run}/{step:012}.json"), run_id: run_id.into(), step, world_size }
+        Meeting { key: format!("{BEGIN}{run}/{step:012}.json"), run_id: run_id.into(), step, world_size }
     }
 
     /// Rank 0's part: a new id, published.

@@ -3,7 +3,8 @@
 use super::manifest::{Entry, Manifest, Part};
 use super::names::{self, is_absent};
 use super::receipt::{Piece, Receipt};
-use super::tensor::bytes_of;
+use super::seal::LARGEST;
+use super::tensor::{Region, hole};
 use super::wait::Patience;
 use super::writer::{CheckpointWriter, receipt_key};
 use super::{latest, manage};
@@ -30,20 +31,18 @@ pub async fn check_free(store: &Store, step: u64) -> Result<()> {
     }
 }
 
-/// Rank 0's part.
-pub async fn commit(writer: &CheckpointWriter) -> Result<()> {
-    let outcome = match gather(writer).await {
-        Ok(receipts) => publish(writer, &receipts).await,
-        Err(error) => Err(error),
-    };
-    // The others need not wait for their deadline; a Timeout may be tried again.
-    if let (Some(meeting), Err(error)) = (&writer.meeting, &outcome)
+/// Rank 0's part after a failure: the others need not wait for their deadline. A `Timeout` may be tried again.
+pub async fn give_up(writer: &CheckpointWriter, error: &Error) {
+    if let Some(meeting) = &writer.meeting
         && error.code() != Code::Timeout
         && error.code() != Code::UnknownOutcome
     {
         meeting.end(&writer.store).await;
     }
-    outcome?;
+}
+
+/// Rank 0's part once the checkpoint is committed: what may fail without harm.
+pub async fn tidy(writer: &CheckpointWriter) {
     let store = &writer.store;
     if let Err(error) = latest::advance(store, writer.params.step, &writer.id).await {
         tracing::warn!(%error, uri = %store.root(), "latest.json was not brought up to date");
@@ -51,14 +50,13 @@ pub async fn commit(writer: &CheckpointWriter) -> Result<()> {
     let keep_last = writer.options.number(&options::CHECKPOINT_KEEP_LAST);
     if keep_last > 0 {
         let keep_every = writer.options.number(&options::CHECKPOINT_KEEP_EVERY);
-        if let Err(error) = manage::prune(store, keep_last, keep_every).await {
+        if let Err(error) = manage::prune_but(store, keep_last, keep_every, Some(writer.params.step)).await {
             tracing::warn!(%error, uri = %store.root(), "old checkpoints were not deleted");
         }
     }
     if let Some(meeting) = &writer.meeting {
         meeting.end(store).await;
     }
-    Ok(())
 }
 
 /// The other ranks' part: waits for the manifest.
@@ -101,7 +99,7 @@ pub async fn wait(writer: &CheckpointWriter) -> Result<()> {
 }
 
 /// The id of the step's checkpoint, if there is one.
-async fn committed_id(store: &Store, step: u64) -> Result<Option<String>> {
+pub async fn committed_id(store: &Store, step: u64) -> Result<Option<String>> {
     let key = names::manifest(step);
     match transfer::get_range(store, &key, 0, HEAD).await {
         Ok(head) => match Manifest::peek_id(&head) {
@@ -120,13 +118,13 @@ fn taken(step: u64, id: &str) -> Error {
 }
 
 /// All receipts, by rank. At first every rank's is asked for; then, with growing pauses, those of at most
-/// [`PROBES`] ranks that are late, and whenever they came, the next ones.
-async fn gather(writer: &CheckpointWriter) -> Result<Vec<Receipt>> {
+/// [`PROBES`] ranks that are late, one after the other; at the end of patience all once more.
+pub async fn gather(writer: &CheckpointWriter) -> Result<Vec<Receipt>> {
     let world_size = writer.params.world_size;
     let mut receipts = vec![(0, writer.receipt())];
     let mut missing: Vec<u32> = (1..world_size).collect();
     let mut patience = Patience::new(&writer.options);
-    let mut most = missing.len();
+    let (mut most, mut last) = (missing.len(), false);
     while !missing.is_empty() {
         let asked: Vec<u32> = missing.iter().copied().take(most).collect();
         let keys = asked.iter().map(|rank| key_of(writer, *rank)).collect();
@@ -140,17 +138,18 @@ async fn gather(writer: &CheckpointWriter) -> Result<Vec<Receipt>> {
             }
         }
         let rest = missing.split_off(most.min(missing.len()));
-        let came = missing.len() - late.len();
-        let all_came = late.is_empty();
-        missing = late;
-        missing.extend(rest);
-        most = PROBES;
+        let (came, all_came) = (missing.len() - late.len(), late.is_empty());
+        missing = rest;
+        missing.extend(late);
         if came > 0 {
             patience.encourage();
         }
-        if !missing.is_empty() && !all_came && !patience.wait().await {
+        if last && !missing.is_empty() {
+            missing.sort_unstable();
             return Err(overdue(writer, &missing, &patience));
         }
+        last = !all_came && !patience.wait().await;
+        most = if last { missing.len() } else { PROBES };
     }
     receipts.sort_by_key(|(rank, _)| *rank);
     Ok(receipts.into_iter().map(|(_, receipt)| receipt).collect())
@@ -267,18 +266,14 @@ fn add<'a>(entries: &mut BTreeMap<&'a str, Entry>, piece: &'a Piece, shard: u32,
     Ok(())
 }
 
-/// Refuses tensors of which a box is missing for sure: a checkpoint must load.
+/// Refuses tensors of which a box is missing: a checkpoint must load.
 fn check_covered(entry: &Entry) -> Result<()> {
     let mut boxes = HashSet::new();
-    let stored = entry.parts.iter().filter(|part| boxes.insert(part.region()));
-    let stored: u128 = stored.map(|part| u128::from(part.length)).sum();
-    let whole = bytes_of(entry.dtype, &entry.shape).unwrap_or(u64::MAX);
-    if stored >= u128::from(whole) {
-        return Ok(());
-    }
+    let distinct = entry.parts.iter().map(Part::region).filter(|region| boxes.insert(region.clone()));
+    let Some(missing) = hole(Region::all(&entry.shape), distinct) else { return Ok(()) };
     let message = format!(
-        "the ranks gave {stored} of the {whole} bytes of tensor {:?} of shape {:?}",
-        entry.name, entry.shape
+        "no rank gave the box of shape {:?} from {:?} of tensor {:?} of shape {:?}",
+        missing.shape, missing.start, entry.name, entry.shape
     );
     Err(Error::new(Code::InvalidArgument, message)
         .with_hint("every box of a tensor must be given by some rank"))
@@ -286,19 +281,30 @@ fn check_covered(entry: &Entry) -> Result<()> {
 
 /// Puts the manifest. Whatever the answer was, the storage decides: an overloaded service may refuse what it did
 /// all the same. Where neither tells, the outcome is unknown; then it is put again, as there is only one.
-async fn publish(writer: &CheckpointWriter, receipts: &[Receipt]) -> Result<()> {
+pub async fn publish(writer: &CheckpointWriter, receipts: &[Receipt]) -> Result<()> {
     let (store, step) = (&writer.store, writer.params.step);
-    let manifest = Bytes::from(combine(writer, receipts)?.to_bytes()?);
+    let manifest = combine(writer, receipts)?;
+    let wrong = |what| Error::new(Code::Corrupt, format!("the receipts do not make a checkpoint: {what}"));
+    manifest.check().map_err(wrong)?;
+    let manifest = Bytes::from(manifest.to_bytes()?);
+    if manifest.len() as u64 > LARGEST {
+        let message = format!("the manifest would have {} bytes; {LARGEST} are allowed", manifest.len());
+        return Err(Error::new(Code::InvalidArgument, message).with_hint("save fewer, larger tensors"));
+    }
     let put = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
+    let blocking = store.capabilities().blocking_io;
     let mut unknown = None;
     for _ in 0..TRIES {
         let error = match transfer::put(store, &names::manifest(step), manifest.clone(), &put).await {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
+        let lasting = !(blocking && error.code() == Code::UnknownOutcome);
         let answered = error.http_status().is_some() || error.code() == Code::AlreadyExists;
         match committed_id(store, step).await {
-            Ok(Some(id)) if id == writer.id => return Ok(()),
+            Ok(Some(id)) if id == writer.id && lasting => return Ok(()),
+            // It is there, but the file system could not say that it will stay.
+            Ok(Some(id)) if id == writer.id => return Err(error),
             Ok(Some(id)) => return Err(taken(step, &id)),
             // What was sent may still arrive.
             Ok(None) if error.code() == Code::UnknownOutcome => unknown = Some(error),

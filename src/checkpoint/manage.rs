@@ -1,7 +1,7 @@
 //! What checkpoints there are, and getting rid of some: of committed ones by name, of torn saves by age.
 
 use super::manifest::Manifest;
-use super::names::{self, MANIFESTS, SHARDS, is_absent};
+use super::names::{self, BEGIN, MANIFESTS, SHARDS, is_absent};
 use super::open::read_manifest;
 use super::{latest, names::step_of_id};
 use crate::error::{Code, Error, Result};
@@ -45,7 +45,9 @@ pub async fn delete(store: &Store, step: u64) -> Result<()> {
         Err(error) => return Err(context(error)),
     };
     store.delete(&names::manifest(step)).await.map_err(context)?;
-    settle_latest(store, step).await.map_err(context)?;
+    if let Err(error) = settle_latest(store, step).await {
+        tracing::warn!(%error, uri = %store.root(), "latest.json still names a checkpoint that was deleted");
+    }
     match manifest {
         Some(manifest) => delete_data(store, &manifest).await.map_err(context),
         None => Ok(()),
@@ -55,6 +57,16 @@ pub async fn delete(store: &Store, step: u64) -> Result<()> {
 /// Deletes all checkpoints but the `keep_last` newest ones (at least one) and those whose step is a multiple of
 /// `keep_every` (0: none). Gives the steps that are gone, ascending.
 pub async fn prune(store: &Store, keep_last: u64, keep_every: u64) -> Result<Vec<u64>> {
+    prune_but(store, keep_last, keep_every, None).await
+}
+
+/// As [`prune`]; `spared` stays, whatever else: a job that went back to an early step has just committed it.
+pub(super) async fn prune_but(
+    store: &Store,
+    keep_last: u64,
+    keep_every: u64,
+    spared: Option<u64>,
+) -> Result<Vec<u64>> {
     if keep_last == 0 {
         let error =
             Error::new(Code::InvalidArgument, "keep_last is 0; expected at least 1 checkpoint to keep");
@@ -63,7 +75,7 @@ pub async fn prune(store: &Store, keep_last: u64, keep_every: u64) -> Result<Vec
     let mut steps = list(store).await?;
     let kept = usize::try_from(keep_last).unwrap_or(usize::MAX);
     steps.truncate(steps.len().saturating_sub(kept));
-    steps.retain(|step| keep_every == 0 || step % keep_every != 0);
+    steps.retain(|step| (keep_every == 0 || step % keep_every != 0) && Some(*step) != spared);
     for step in &steps {
         match delete(store, *step).await {
             Ok(()) => {}
@@ -107,7 +119,27 @@ pub async fn collect(store: &Store, min_age: Duration) -> Result<usize> {
     for save in saves.values() {
         delete_keys(store, &save.keys).await.map_err(context)?;
     }
+    let beginnings = older(store, BEGIN, min_age, now).await.map_err(context)?;
+    delete_keys(store, &beginnings).await.map_err(context)?;
     Ok(saves.len())
+}
+
+/// What lies below a prefix and is not younger than `min_age`.
+async fn older(store: &Store, prefix: &str, min_age: Duration, now: SystemTime) -> Result<Vec<String>> {
+    let (mut lister, mut keys) = (Lister::new(store, prefix, true), Vec::new());
+    loop {
+        match lister.next().await {
+            Ok(Some(ListEntry::Object(meta))) => {
+                if meta.last_modified.is_none_or(|at| now.duration_since(at).unwrap_or_default() >= min_age) {
+                    keys.push(meta.key);
+                }
+            }
+            Ok(Some(ListEntry::Prefix(_))) => {}
+            Ok(None) => return Ok(keys),
+            Err(error) if is_absent(store, &error) => return Ok(keys),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// What lies below `shards/` of one id.

@@ -2,6 +2,7 @@
 
 use super::layout::Layout;
 use super::names;
+use super::safetensors::LONGEST_HEADER;
 use super::seal::{hex, seal, unseal};
 use super::tensor::{Dtype, Region, bytes_of};
 use crate::error::{Code, Error, Result};
@@ -10,6 +11,8 @@ use std::collections::{BTreeMap, HashSet};
 
 /// What the member `format` says.
 pub const FORMAT: &str = "s3dlio-checkpoint";
+/// The largest world.
+pub const MAX_WORLD: u32 = 1 << 20;
 /// The only version there is.
 pub const VERSION: u32 = 1;
 
@@ -172,12 +175,18 @@ impl Manifest {
     }
 
     /// What is impossible, so that nothing that reads it has to ask again.
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         if names::step_of_id(&self.id).ok() != Some(self.step) {
             return Err(format!("its id {:?} is not of its step {}", self.id, self.step));
         }
-        if self.world_size == 0 {
-            return Err("its world size is 0".into());
+        if self.world_size == 0 || self.world_size > MAX_WORLD {
+            return Err(format!("its world size is {}", self.world_size));
+        }
+        let sum = |size: fn(&Shard) -> u64| {
+            self.shards.iter().try_fold(0_u64, |sum, shard| sum.checked_add(size(shard)))
+        };
+        if sum(|shard| shard.size).is_none() || sum(|shard| shard.stored_size).is_none() {
+            return Err("its shards have more bytes than there can be".into());
         }
         let mut seen = HashSet::new();
         for shard in &self.shards {
@@ -189,7 +198,9 @@ impl Manifest {
             if !shard.key.strip_prefix(&folder).is_some_and(|name| !name.is_empty() && !name.contains('/')) {
                 return Err(format!("{title} lies at {:?}, outside of {folder:?}", shard.key));
             }
-            if shard.data_start > shard.size || !shard.compressed && shard.size != shard.stored_size {
+            if shard.data_start > shard.size.min(LONGEST_HEADER + 8)
+                || !shard.compressed && shard.size != shard.stored_size
+            {
                 return Err(format!("the sizes of {title} do not fit together"));
             }
             if !seen.insert((shard.rank, shard.name.as_str())) {

@@ -6,6 +6,8 @@ use crate::store::Store;
 
 /// Data and receipts.
 pub const SHARDS: &str = "shards/";
+/// Where ranks meet.
+pub const BEGIN: &str = "begin/";
 /// Commit points, one per step.
 pub const MANIFESTS: &str = "manifests/";
 /// The hint for people and other tools.

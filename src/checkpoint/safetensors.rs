@@ -105,11 +105,9 @@ pub fn parse(head: &[u8], file_size: u64) -> Result<(Vec<Member>, BTreeMap<Strin
         }
         at = *end;
     }
-    if start + at != file_size {
-        return Err(corrupt(format!(
-            "header and tensors have {} bytes, the file has {file_size}",
-            start + at
-        )));
+    if start.checked_add(at) != Some(file_size) {
+        let message = format!("its header has {start} bytes and its tensors {at}, the file has {file_size}");
+        return Err(corrupt(message));
     }
     Ok((members, metadata))
 }

@@ -178,13 +178,13 @@ impl ShardWriter {
                 "{came} bytes came with the header, but the tensors that were announced have {expected}; next is {missing:?}"
             );
             let error = self.context(Error::new(Code::Truncated, message));
-            self.abort().await?;
+            self.writer.abort().await?;
             return Err(error);
         }
         if lock(&self.done).closed {
             let error =
                 Error::new(Code::InvalidState, "its save is finished or aborted; this shard comes too late");
-            self.abort().await?;
+            self.writer.abort().await?;
             return Err(self.context(error));
         }
         let stats = self.writer.finish().await?;
@@ -214,9 +214,11 @@ impl ShardWriter {
         Ok(stats)
     }
 
-    /// Removes what was stored.
+    /// Removes what was stored; the save goes on without this shard, as after a drop.
     pub async fn abort(&mut self) -> Result<()> {
-        self.writer.abort().await
+        self.writer.abort().await?;
+        lock(&self.done).under_way -= usize::from(std::mem::take(&mut self.counted));
+        Ok(())
     }
 
     /// As [`Writer::interrupt`].
@@ -297,6 +299,19 @@ impl Drop for ShardWriter {
     fn drop(&mut self) {
         lock(&self.done).under_way -= usize::from(self.counted);
     }
+}
+
+/// Refuses tensors that make no sense, or are given twice.
+pub fn check_specs<'a>(specs: impl Iterator<Item = &'a TensorSpec>) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    for spec in specs {
+        spec.bytes()?;
+        if !seen.insert((&spec.name, spec.region().start)) {
+            let message = format!("the tensor {:?} is given twice with the same box", spec.name);
+            return Err(Error::new(Code::InvalidArgument, message));
+        }
+    }
+    Ok(())
 }
 
 /// The header for these tensors, and where each lies. A box's member has the entry's name, with its position

@@ -230,6 +230,22 @@ impl Region {
     }
 }
 
+/// A box of `region` that none of the boxes covers, if there is one.
+pub fn hole(region: Region, boxes: impl IntoIterator<Item = Region>) -> Option<Region> {
+    let mut missing = if region.is_empty() { Vec::new() } else { vec![region] };
+    for filled in boxes {
+        let mut left = Vec::with_capacity(missing.len());
+        for piece in missing {
+            match piece.intersect(&filled) {
+                Some(both) => left.extend(piece.without(&both)),
+                None => left.push(piece),
+            }
+        }
+        missing = left;
+    }
+    missing.pop()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +281,17 @@ mod tests {
             assert!(error.to_string().contains("\"w\""), "{error}");
         }
         assert!(TensorSpec::new("", Dtype::U8, []).bytes().is_err());
+    }
+
+    #[test]
+    fn c4_holes_are_found_where_boxes_overlap() {
+        let all = region(&[0], &[8]);
+        let boxes =
+            |pairs: &[(u64, u64)]| pairs.iter().map(|(at, n)| region(&[*at], &[*n])).collect::<Vec<_>>();
+        assert_eq!(hole(all.clone(), boxes(&[(0, 4), (2, 4)])), Some(region(&[6], &[2])));
+        assert_eq!(hole(all, boxes(&[(4, 4), (0, 5)])), None);
+        assert_eq!(hole(region(&[], &[]), Vec::new()), Some(region(&[], &[])), "a scalar");
+        assert_eq!(hole(region(&[0, 0], &[3, 0]), Vec::new()), None);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use super::agree::Meeting;
 use super::commit;
 use super::layout::Layout;
+use super::manifest::MAX_WORLD;
 use super::names;
 use super::receipt::{LeftOut, Receipt};
 use super::replicate::Owners;
-use super::shard::{Done, Place, ShardWriter};
+use super::shard::{Done, Place, ShardWriter, check_specs};
 use super::tensor::TensorSpec;
 use crate::base::buffer::BufferPool;
 use crate::base::random::{Random, seed};
@@ -149,7 +150,15 @@ impl CheckpointWriter {
     pub fn snapshot_tensors(&mut self, shard: &str, tensors: Vec<(TensorSpec, &[u8])>) -> Result<()> {
         let mut copies = Vec::with_capacity(tensors.len());
         for (spec, data) in self.admit(shard, tensors)?.unwrap_or_default() {
-            let mut buffer = BufferPool::global().take(data.len()).map_err(|e| self.context(e))?;
+            // The name and the owners are settled: without the copy the save is incomplete.
+            let mut buffer = match BufferPool::global().take(data.len()) {
+                Ok(buffer) => buffer,
+                Err(error) => {
+                    let error = self.context(error);
+                    self.state = State::Failed(error.clone());
+                    return Err(error);
+                }
+            };
             buffer.extend_from_slice(data);
             copies.push((spec, buffer.into_bytes()));
         }
@@ -173,6 +182,7 @@ impl CheckpointWriter {
                 format!("the tensor {:?} is replicated, which a streamed shard cannot be", spec.name);
             return Err(self.context(Error::new(Code::InvalidArgument, message)));
         }
+        check_specs(specs.iter().flatten()).map_err(|e| self.context(e))?;
         self.claim(shard)?;
         self.enter()?;
         let mut opened = None;
@@ -186,6 +196,8 @@ impl CheckpointWriter {
         if let State::Stored | State::Committed = self.state {
             return self.era.check().map_err(|e| self.context(e));
         }
+        self.check_usable()?;
+        self.check_complete()?;
         self.enter()?;
         let outcome = self.hand_in().await;
         let stored = outcome.is_ok();
@@ -203,14 +215,28 @@ impl CheckpointWriter {
         if let State::Committed = self.state {
             return Ok(());
         }
-        self.state = State::Committing;
+        // Cut short while it waits for others, it may be tried again.
         let outcome = match self.params.rank {
-            0 => commit::commit(self).await,
+            0 => match commit::gather(self).await {
+                Ok(receipts) => {
+                    self.state = State::Committing;
+                    commit::publish(self, &receipts).await
+                }
+                Err(error) => Err(error),
+            },
             _ => commit::wait(self).await,
         };
+        if let Err(error) = &outcome
+            && self.params.rank == 0
+        {
+            commit::give_up(self, error).await;
+        }
         match outcome {
             Ok(()) => {
                 self.state = State::Committed;
+                if self.params.rank == 0 {
+                    commit::tidy(self).await;
+                }
                 Ok(())
             }
             // The receipt stays; the commit may be tried again.
@@ -236,7 +262,7 @@ impl CheckpointWriter {
                 return Err(self.context(error).with_hint("delete the checkpoint to take it back"));
             }
             State::Aborted => return Ok(()),
-            _ => {}
+            _ => self.settle_fate().await?,
         }
         let reason = self.reason();
         let leavings = self.leavings();
@@ -250,10 +276,38 @@ impl CheckpointWriter {
 
     /// Counts a call that was given up before it began as one that was cut short.
     pub fn interrupt(&mut self) {
-        match self.state {
-            State::Open => self.state = State::Busy,
-            State::Stored => self.state = State::Committing,
-            _ => {}
+        if let State::Open = self.state {
+            self.state = State::Busy;
+        }
+    }
+
+    /// Where it is open whether this rank's commit took effect: looks. `InvalidState` where it did,
+    /// `UnknownOutcome` where that does not tell.
+    async fn settle_fate(&mut self) -> Result<()> {
+        let open = match &self.state {
+            State::Committing => true,
+            State::Failed(error) => error.code() == Code::UnknownOutcome && lock(&self.done).closed,
+            _ => false,
+        };
+        if !open || self.params.rank > 0 {
+            return Ok(());
+        }
+        match commit::committed_id(&self.store, self.params.step).await.map_err(|e| self.context(e))? {
+            Some(id) if id == self.id => {
+                self.state = State::Committed;
+                let error = Error::new(Code::InvalidState, "the checkpoint is committed");
+                Err(self.context(error).with_hint("delete the checkpoint to take it back"))
+            }
+            // Another save has the step: this one cannot arrive any more.
+            Some(_) => {
+                self.state = State::Stored;
+                Ok(())
+            }
+            None => {
+                let error = Error::new(Code::UnknownOutcome, "the manifest was sent and may still arrive");
+                let hint = "open the step's checkpoint later to see; collect removes what is left";
+                Err(self.context(error).with_hint(hint))
+            }
         }
     }
 
@@ -287,6 +341,7 @@ impl CheckpointWriter {
                 return Err(self.context(Error::new(Code::InvalidArgument, message)));
             }
         }
+        check_specs(tensors.iter().map(|(spec, _)| spec)).map_err(|e| self.context(e))?;
         self.claim(shard)?;
         let given = tensors.len();
         let by = self.owners.assign(tensors.iter().map(|(spec, _)| spec));
@@ -341,14 +396,20 @@ impl CheckpointWriter {
         fill(writer, vec![data]).await
     }
 
+    /// Refuses a save of which a shard is open.
+    fn check_complete(&self) -> Result<()> {
+        let under_way = lock(&self.done).under_way;
+        if under_way == 0 {
+            return Ok(());
+        }
+        let message = format!("{under_way} shards of this rank are not finished");
+        let error = Error::new(Code::InvalidState, message).with_hint("finish, abort or free them first");
+        Err(self.context(error))
+    }
+
     async fn hand_in(&mut self) -> Result<()> {
         for (shard, tensors) in std::mem::take(&mut self.snapshots) {
             self.store_tensors(&shard, Some(tensors)).await?;
-        }
-        let under_way = lock(&self.done).under_way;
-        if under_way > 0 {
-            let message = format!("{under_way} shards of this rank are not finished");
-            return Err(Error::new(Code::InvalidState, message).with_hint("finish or free them first"));
         }
         if let (Some(meeting), true) = (&self.meeting, self.params.rank > 0)
             && let Some(now) = meeting.look(&self.store).await?.filter(|now| *now != self.id)
@@ -359,7 +420,12 @@ impl CheckpointWriter {
                 .with_hint("save again; a run_id that no other launch has, or giving the id, avoids this"));
         }
         lock(&self.done).closed = true;
-        store_receipt(&self.store, &receipt_key(&self.folder, self.params.rank), &self.receipt()).await
+        let key = receipt_key(&self.folder, self.params.rank);
+        let outcome = store_receipt(&self.store, &key, &self.receipt()).await;
+        if outcome.as_ref().is_err_and(|error| error.code() != Code::UnknownOutcome) {
+            lock(&self.done).closed = false; // it is certain that rank 0 does not count on this rank
+        }
+        outcome
     }
 
     fn enter(&mut self) -> Result<()> {
@@ -486,7 +552,11 @@ impl Leavings {
             Some(meeting) => meeting.end(&store).await,
             None if receipt.rank > 0 => {
                 receipt.failure = Some(reason.chars().take(2000).collect());
-                store_receipt(&store, &receipt_key, &receipt).await?;
+                match store_receipt(&store, &receipt_key, &receipt).await {
+                    // Of another process of this rank, or said before.
+                    Err(error) if error.code() == Code::AlreadyExists => {}
+                    outcome => outcome?,
+                }
             }
             None => {}
         }
@@ -500,12 +570,18 @@ impl Leavings {
 /// Puts a receipt where there is none.
 async fn store_receipt(store: &Store, key: &str, receipt: &Receipt) -> Result<()> {
     let put = PutOptions { condition: PutCondition::CreateOnly, ..PutOptions::default() };
-    match transfer::put(store, key, Bytes::from(receipt.to_bytes()?), &put).await {
+    let bytes = Bytes::from(receipt.to_bytes()?);
+    match transfer::put(store, key, bytes.clone(), &put).await {
         Ok(_) => Ok(()),
         Err(error) if error.code() == Code::AlreadyExists => {
+            // This one, if it was sent twice: no other process has the same names of shards.
+            if transfer::get(store, key).await?[..] == bytes[..] {
+                return Ok(());
+            }
             let message = format!("rank {} of save {} was handed in before", receipt.rank, receipt.id);
             Err(Error::new(Code::AlreadyExists, message)
                 .with_context("checkpoint_save", store.root().join(key))
+                .with_detail("rank", receipt.rank)
                 .with_hint("two processes have the same rank, or one saved twice with the same id"))
         }
         Err(error) => Err(error),
@@ -537,8 +613,10 @@ pub(super) fn receipt_key(folder: &str, rank: u32) -> String {
 fn check(params: &Params, options: &Resolved) -> Result<Layout> {
     let Params { step, rank, world_size, id, run_id, .. } = params;
     names::check_step(*step)?;
-    if *world_size == 0 || rank >= world_size {
-        let message = format!("rank {rank} of a world of {world_size}; expected a rank below the world size");
+    if *world_size == 0 || *world_size > MAX_WORLD || rank >= world_size {
+        let message = format!(
+            "rank {rank} of a world of {world_size}; expected a rank below the world size, at most {MAX_WORLD}"
+        );
         return Err(Error::new(Code::InvalidArgument, message));
     }
     if let Some(id) = id

@@ -422,9 +422,9 @@ pub unsafe extern "C" fn s3dlio_checkpoint_read_shard(
     }
 }
 
-/// Checks that every shard is there with the size that the manifest says; with `deep` 1 reads them
-/// all and compares their CRC32C and those of every piece too.
-/// Errors: NOT_FOUND, TRUNCATED, CORRUPT, CHECKSUM_MISMATCH, each with the shard's URI;
+/// Checks that every shard is there with the size that the manifest says; with `deep` 1 compares the
+/// CRC32C of all stored bytes, the headers of shards that are not compressed, the receipts and latest.json.
+/// Errors: NOT_FOUND, TRUNCATED, CORRUPT, CHECKSUM_MISMATCH, each with the object's URI;
 /// INVALID_ARGUMENT (deep is not 0 or 1).
 /// Since: 0.1
 #[unsafe(no_mangle)]

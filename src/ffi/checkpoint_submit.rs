@@ -2,9 +2,9 @@
 //!
 //! As the other _submit functions. While a commit or finish is under way its writer takes no other
 //! call (INVALID_STATE), but may be freed: the save goes on. A commit occupies one of its queue's turns
-//! until all ranks are there, so a process that plays many ranks takes a queue for each. Cancel before
-//! the checkpoint is published ends the save, as abort does; a cancel that comes too late changes
-//! nothing. The progress is in bytes moved, whatever they belong to.
+//! until all ranks are there, so a process that plays many ranks takes a queue for each. A cancel
+//! while it waits for other ranks leaves the save as it was: commit again, or abort. One that stops the
+//! storing of data leaves only abort; one that comes too late changes nothing. The progress is in bytes moved, whatever they belong to.
 
 use super::checkpoint_writer::CheckpointWriterValue;
 use super::guard;

@@ -342,7 +342,8 @@ pub unsafe extern "C" fn s3dlio_checkpoint_writer_commit(
 
 /// Removes what this rank stored and waits for that; the checkpoint will not be committed. After finish
 /// only rank 0's abort does so. Again is success.
-/// Errors: INVALID_STATE (committed before).
+/// Errors: INVALID_STATE (committed before), UNKNOWN_OUTCOME (a commit was cut short or lost its answer, and may
+/// still arrive: nothing is removed).
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn s3dlio_checkpoint_writer_abort(

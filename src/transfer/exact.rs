@@ -10,7 +10,7 @@ use crate::store::Store;
 use std::future::Future;
 
 /// Fills `dst` from `offset` of an object that must have `size` bytes, and gives it back with the checksum of
-/// its bytes; `Truncated` or `Changed` where the object is of another size.
+/// its bytes; `Truncated` where the object is of another size.
 pub async fn read_exact(
     store: &Store,
     key: &str,
@@ -23,7 +23,10 @@ pub async fn read_exact(
     }
     let context = |e: Error| e.with_context("get", store.root().join(key));
     let (given, loan) = dst.on_loan();
-    let got = read_once(store, key, offset, given, None).await?;
+    let got = read_once(store, key, offset, given, None).await.map_err(|error| match error.code() {
+        Code::Range => error.with_code(Code::Truncated),
+        _ => error,
+    })?;
     if got.meta.size != size {
         let message = format!("the object has {} bytes, but {size} were expected", got.meta.size);
         return Err(context(Error::new(Code::Truncated, message)));

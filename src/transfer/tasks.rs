@@ -184,16 +184,16 @@ where
         }
         return results;
     }
-    let work = Arc::new(Work {
-        inputs: Mutex::new(inputs.into_iter().enumerate()),
-        job,
-        stop_at_error,
-        failed: AtomicBool::new(false),
-    });
+    let stopped = Arc::new(AtomicBool::new(false));
+    let _guard = StopOnDrop(stopped.clone());
+    let inputs = Mutex::new(inputs.into_iter().enumerate());
+    let work = Arc::new(Work { inputs, job, stop_at_error, stopped });
     let mut lanes = FuturesUnordered::new();
     let mut unfinished = None;
-    for _ in 0..limit.clamp(1, count.max(1)).min(count) {
-        let lane = lane(work.clone());
+    // Where threads block, this one is a lane itself: others may never be free.
+    let own = place == Place::Threads;
+    for _ in usize::from(own)..limit.clamp(1, count.max(1)).min(count) {
+        let lane = lane(work.clone(), false);
         match if place == Place::Threads { Task::spawn_blocking(lane) } else { Task::spawn(lane) } {
             Ok(task) => lanes.push(task),
             // Those that run do the work of this one.
@@ -201,6 +201,12 @@ where
         }
     }
     let mut results: Vec<Option<Result<T>>> = (0..count).map(|_| None).collect();
+    if own {
+        match lane(work.clone(), true).await {
+            Ok(done) => done.into_iter().for_each(|(index, result)| results[index] = Some(result)),
+            Err(error) => unfinished = Some(error),
+        }
+    }
     while let Some(done) = lanes.next().await {
         match done {
             Ok(done) => {
@@ -225,19 +231,31 @@ struct Work<I, J> {
     job: J,
     stop_at_error: bool,
     /// Threads that block cannot be cancelled, but take no further input.
-    failed: AtomicBool,
+    stopped: Arc<AtomicBool>,
+}
+
+/// Nobody waits any more.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Takes one input after the other until none is left. One task for many jobs: nobody is woken between
 /// them, and the memory of one request serves the next.
-async fn lane<I, T, F>(work: Arc<Work<I, impl Fn(I) -> F>>) -> Result<Vec<(usize, Result<T>)>>
+async fn lane<I, T, F>(work: Arc<Work<I, impl Fn(I) -> F>>, yields: bool) -> Result<Vec<(usize, Result<T>)>>
 where
     F: Future<Output = Result<T>>,
 {
     let mut done = Vec::new();
     loop {
-        if work.stop_at_error && work.failed.load(Ordering::Relaxed) {
+        if work.stopped.load(Ordering::Relaxed) {
             return Ok(done);
+        }
+        if yields {
+            tokio::task::yield_now().await; // whoever waits for this may have changed his mind
         }
         let next = lock(&work.inputs).next();
         let Some((index, input)) = next else { return Ok(done) };
@@ -247,7 +265,7 @@ where
         let failed = result.is_err();
         done.push((index, result));
         if failed && work.stop_at_error {
-            work.failed.store(true, Ordering::Relaxed);
+            work.stopped.store(true, Ordering::Relaxed);
             return Ok(done);
         }
     }

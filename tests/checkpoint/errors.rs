@@ -226,6 +226,13 @@ fn c1_streams_that_are_short_long_or_left_open() {
     let error = block_on(shard.finish()).unwrap().unwrap_err();
     assert_eq!(error.code(), Code::Truncated, "{error}");
     assert!(error.to_string().contains("\"w\""), "{error}");
+    drop(shard);
+    block_on(writer.finish()).unwrap().unwrap(); // the save goes on without it
+
+    let mut writer = begin(&store, store.options(), params(2, 0, 1)).unwrap();
+    let mut shard = block_on(writer.open_shard("a", Some(vec![spec]))).unwrap().unwrap();
+    block_on(shard.abort()).unwrap().unwrap();
+    block_on(writer.commit()).unwrap().unwrap();
 }
 
 #[test]
@@ -233,7 +240,12 @@ fn c4_tensors_that_do_not_fit_together_are_refused_at_the_commit() {
     let backend = Backend::memory();
     let store = backend.store();
     let cases: &[(&str, fn(u32) -> TensorSpec)] = &[
-        ("bytes of tensor", |rank| TensorSpec::new("w", Dtype::F32, [1]).slice_of([4], [u64::from(rank)])),
+        ("box of shape [1] from [3]", |rank| {
+            TensorSpec::new("w", Dtype::F32, [2]).slice_of([4], [u64::from(rank)])
+        }),
+        ("box of shape [2] from [2]", |rank| {
+            TensorSpec::new("w", Dtype::F32, [1]).slice_of([4], [u64::from(rank)])
+        }),
         ("as F32", |rank| TensorSpec::new("w", if rank == 0 { Dtype::F32 } else { Dtype::I32 }, [4])),
         ("which did not store it", |rank| {
             let spec = TensorSpec::new(format!("w{rank}"), Dtype::F32, [4]);

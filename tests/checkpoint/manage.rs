@@ -79,6 +79,33 @@ fn c1_a_commit_prunes_when_asked() {
     assert_eq!(steps(&store), [100, 200, 300, 350, 400]);
 }
 
+/// A job that went back to an early checkpoint goes on from there: what it saves is smaller than what there is.
+#[test]
+fn c1_a_commit_never_prunes_itself() {
+    let backend = Backend::memory();
+    let store = backend.store();
+    for step in [80, 90, 100] {
+        save_all(&store, store.options(), step, 1).unwrap();
+    }
+    let options = options(&store, &[("checkpoint.keep_last", "3")]);
+    save_all(&store, &options, 60, 2).unwrap();
+    check_model(&open(&store, Some(60)).unwrap());
+    assert_eq!((steps(&store), latest(&store)), (vec![60, 80, 90, 100], Some(100)));
+}
+
+#[test]
+fn c1_the_newest_can_be_deleted_when_another_is_damaged() {
+    let backend = Backend::memory();
+    let store = backend.store();
+    save_all(&store, store.options(), 1, 1).unwrap();
+    save_all(&store, store.options(), 2, 1).unwrap();
+    let options = s3dlio::store::PutOptions::default();
+    let damaged = s3dlio::transfer::put(&store, "manifests/step-000000000001.json", "x".into(), &options);
+    block_on(damaged).unwrap().unwrap();
+    block_on(checkpoint::delete(&store, 2)).unwrap().unwrap();
+    assert!(!keys(&store).iter().any(|key| key.contains("000000000002-")), "its data is gone");
+}
+
 #[test]
 fn c1_torn_saves_are_invisible_and_collected_by_age() {
     for backend in backends() {

@@ -5,6 +5,7 @@ use super::super::manifest::{Entry, Manifest, Part};
 use super::super::tensor::Region;
 use crate::base::buffer::Window;
 use crate::error::{Code, Error, Result};
+use std::collections::HashMap;
 
 /// Pieces of at least so many bytes are read by themselves, straight into the caller's memory.
 const DIRECT: usize = 256 << 10;
@@ -135,14 +136,14 @@ fn cover<'a>(
         missing.clear();
     }
     let mut taken: Vec<(&Part, Region)> = Vec::new();
+    let mut boxes: HashMap<Region, &Part> = HashMap::new();
     for part in entry.parts.iter().filter(|part| rank.is_none_or(|rank| rank_of(part) == rank)) {
         let whole = part.region();
         if whole.intersect(region).is_none() {
             continue;
         }
-        if let Some((other, _)) = taken.iter().find(|(other, _)| {
-            other.crc32c != part.crc32c && other.start == part.start && other.shape == part.shape
-        }) {
+        let other = *boxes.entry(whole.clone()).or_insert(part);
+        if other.crc32c != part.crc32c {
             let message = format!(
                 "the entry {:?} has different values on ranks {} and {}",
                 entry.name,
