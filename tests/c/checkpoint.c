@@ -338,7 +338,11 @@ static void snapshots(const backend *b) {
     CHECK(memcmp(memory, expected, LARGE) == 0);
 
     /* Rank 1 never comes: the commit is cancelled while it waits. */
-    writer = begin(store, NULL, params_of(41, 0, 2, NULL));
+    s3dlio_options *hasty = NULL;
+    OK(s3dlio_options_new(&hasty, &err));
+    OK(s3dlio_options_set(hasty, "checkpoint.timeout_ms", "300", &err));
+    writer = begin(store, hasty, params_of(41, 0, 2, NULL));
+    s3dlio_options_free(hasty);
     OK(s3dlio_checkpoint_writer_snapshot_tensors(writer, "one", &tensor, 1, &err));
     OK(s3dlio_checkpoint_writer_commit_submit(writer, queue, 7, &op, &err));
     STATUS(S3DLIO_ERR_INVALID_STATE, s3dlio_checkpoint_writer_finish(writer, &err)); /* it is busy */
@@ -346,8 +350,9 @@ static void snapshots(const backend *b) {
     OK(s3dlio_op_cancel(op, &err));
     CHECK(taken(queue, 7, NULL) == S3DLIO_ERR_CANCELLED);
     s3dlio_op_free(op);
+    /* It was cut short while it stored, or, where only rank 1 was missing, may be tried again. */
     int32_t status = s3dlio_checkpoint_writer_commit(writer, &err);
-    CHECK(status == S3DLIO_ERR_CANCELLED || status == S3DLIO_ERR_UNKNOWN_OUTCOME);
+    CHECK(status == S3DLIO_ERR_CANCELLED || status == S3DLIO_ERR_TIMEOUT);
     s3dlio_error_free(err);
     OK(s3dlio_checkpoint_writer_abort(writer, &err));
     s3dlio_checkpoint_writer_free(writer);
@@ -491,7 +496,7 @@ static void errors_of_a_save(const backend *b) {
     /* Half of a tensor. */
     first = begin(store, NULL, params_of(64, 0, 1, NULL));
     put_rows(first, 0);
-    FAILS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_checkpoint_writer_commit(first, &err), "60 of the 120 bytes", "\"w\"");
+    FAILS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_checkpoint_writer_commit(first, &err), "box of shape [3, 5] from [3, 0]", "\"w\"");
     s3dlio_checkpoint_writer_free(first);
 
     /* Free without commit leaves nothing behind. */
