@@ -23,6 +23,23 @@ def environment(backend):
     return env
 
 
+def descendants(process):
+    """The processes below one, as the system knows them now: what ranks say of themselves may be late or mixed up."""
+    children = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                # The name of the program, in parentheses, may have any characters.
+                parent = int(file.read().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        children.setdefault(parent, []).append(int(name))
+    found = []
+    for child in children.get(process, []):
+        found += [child, *descendants(child)]
+    return found
+
+
 class Job:
     """A job of `world` processes whose lines of JSON are read as they come."""
 
@@ -65,10 +82,11 @@ class Job:
 
     def kill(self):
         """SIGKILL to every process of the job."""
-        for facts in self.said:
-            if "process" in facts:
-                os.kill(facts["process"], signal.SIGKILL)
-        self.process.kill()
+        for process in [*descendants(self.process.pid), self.process.pid]:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         self.process.wait(self.seconds)
         while self.next() is not None:
             pass
