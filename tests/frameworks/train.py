@@ -5,7 +5,6 @@ Rank 0 prints one JSON object per line; every rank first prints its process. Aft
 """
 
 import hashlib
-import json
 import os
 import signal
 import sys
@@ -21,12 +20,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from s3dlio import checkpoint
 from s3dlio.torch import S3dlioStorageReader, S3dlioStorageWriter
+from say import say
 
 BATCH = 24  # of all ranks together, so that it is the same for every world size
-
-
-def say(**facts):
-    print(json.dumps(facts), flush=True)
 
 
 def build(mode, world):

@@ -3,7 +3,6 @@
 usage: torchrun ... two_saves.py PLACE
 """
 
-import json
 import os
 import sys
 
@@ -16,6 +15,7 @@ from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
 
 from s3dlio import checkpoint
 from s3dlio.torch import S3dlioStorageReader, S3dlioStorageWriter
+from say import say
 
 
 class Broken(DefaultSavePlanner):
@@ -29,7 +29,7 @@ def main():
     place = sys.argv[1]
     dist.init_process_group("gloo")
     rank = dist.get_rank()
-    print(json.dumps({"rank": rank, "process": os.getpid()}), flush=True)
+    say(rank=rank, process=os.getpid())
     state = {f"own.{rank}": torch.full((1000,), float(rank)), "same": torch.arange(5), "text": "x"}
     saving = dcp.async_save(
         state, checkpoint_id="1", storage_writer=S3dlioStorageWriter(place),
@@ -48,7 +48,7 @@ def main():
     # torch does not tell the other ranks' storage of the failure; the next save does that, or freeing the writer.
     writer.reset()
     dist.barrier()
-    print(json.dumps({"right": right, "failure": failure, "steps": checkpoint.list(place), "of": rank}), flush=True)
+    say(right=right, failure=failure, steps=checkpoint.list(place), of=rank)
     dist.destroy_process_group()
 
 
