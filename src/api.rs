@@ -45,6 +45,11 @@ pub mod checkpoint {
     };
 }
 
+/// Synthetic data: [`Generator`](datagen::Generator).
+pub mod datagen {
+    pub use crate::datagen::{Generator, Params};
+}
+
 /// For programs that bring their own memory, implement a backend, or have no async runtime.
 pub mod advanced {
     pub use crate::base::buffer::{Buffer, BufferPool, PoolStats, Window, WindowOwner, lend, lend_mut};

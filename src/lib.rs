@@ -5,6 +5,7 @@
 //! ```text
 //! ffi            one file per C handle: parse arguments, call the core, convert the result
 //!   checkpoint/  saves of many ranks, commit, loads of any slice
+//!   datagen/     synthetic data of given dedupe and compression ratios
 //!   queue/       operations without a caller who waits: events, cancel, progress
 //!   transfer/    ranged get, writer, reader, codec, validation
 //!     store/     trait ObjectStore and its five backends
@@ -20,6 +21,7 @@
 pub mod api;
 pub mod base;
 pub mod checkpoint;
+pub mod datagen;
 pub mod error;
 #[doc(hidden)]
 pub mod net;

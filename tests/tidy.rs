@@ -53,13 +53,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store/", &["base", "error", "options", "runtime", "store", "Code"]),
     ("transfer/", &["base", "error", "options", "runtime", "store", "transfer", "Code"]),
     ("checkpoint/", &["base", "error", "options", "runtime", "store", "transfer", "checkpoint", "Code"]),
+    ("datagen/", &["base", "error", "formats", "datagen", "Code"]),
     ("queue/", &["base", "error", "runtime", "transfer", "queue", "Code"]),
-    ("api.rs", &["base", "checkpoint", "error", "options", "runtime", "store", "transfer"]),
+    ("api.rs", &["base", "checkpoint", "datagen", "error", "options", "runtime", "store", "transfer"]),
     (
         "ffi/",
         &[
             "base",
             "checkpoint",
+            "datagen",
             "error",
             "options",
             "runtime",
