@@ -38,7 +38,8 @@ def run(*command, **env):
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "source"  # pip builds in place; leave the checkout alone
-    names = ["pyproject.toml", "setup.py", "README.md", *(f"s3dlio/{p.name}" for p in (SOURCE / "s3dlio").iterdir() if p.suffix in (".py", ".typed"))]
+    files = [path for path in (SOURCE / "s3dlio").rglob("*") if path.suffix in (".py", ".typed")]
+    names = ["pyproject.toml", "setup.py", "README.md", *(path.relative_to(SOURCE) for path in files)]
     for name in names:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_bytes((SOURCE / name).read_bytes())
@@ -52,7 +53,7 @@ def test_the_wheel_carries_the_library_for_any_python_3(wheel):
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     assert wheel.name == f"s3dlio-0.1.0-py3-none-{platform}.whl"
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"s3dlio/libs3dlio.so", "s3dlio/py.typed", "s3dlio/__init__.py"} <= set(names)
+    assert {"s3dlio/libs3dlio.so", "s3dlio/py.typed", "s3dlio/__init__.py", "s3dlio/compat/__init__.py"} <= set(names)
 
 
 def test_an_installed_wheel_works_alone(wheel, tmp_path):
@@ -67,7 +68,7 @@ def test_an_installed_wheel_works_alone(wheel, tmp_path):
 
 def test_the_installer_says_what_is_missing(tmp_path):
     """Without the library and without the Rust sources there is a reason, not a broken package."""
-    (tmp_path / "s3dlio").mkdir()
+    (tmp_path / "s3dlio" / "compat").mkdir(parents=True)
     (tmp_path / "s3dlio" / "__init__.py").touch()
     for name in ("pyproject.toml", "setup.py", "README.md"):
         (tmp_path / name).write_bytes((SOURCE / name).read_bytes())

@@ -7,9 +7,13 @@
         torch.save(model.state_dict(), file)
 
 One object is opened with `Store`; `get`, `put`, `stat`, `exists` and `delete` take full URIs.
+The predecessor's Python API (s3dlio 0.9 and 0.10) is here as well, and found when it is used: `s3dlio.compat`.
 The names `ConnectionError` and `TimeoutError` are the package's own (and derive from the builtins);
 `from s3dlio import *` leaves the builtins alone. The guide is docs/python.md.
 """
+
+from importlib import import_module
+from typing import Any, List
 
 from . import checkpoint, errors
 from .buffer import Buffer
@@ -33,3 +37,18 @@ __all__ = [
     "errors", "exists", "get", "has_feature", "log_to_fd", "option_table", "put", "shutdown", "stat", "stats", "version",
     *errors.__all__,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What is imported only where it is used: `compat` and the names of the predecessor."""
+    if not name.startswith("_"):
+        compat = import_module(".compat", __name__)
+        if name == "compat":
+            return compat
+        if name in compat.__all__:
+            return getattr(compat, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *import_module(".compat", __name__).__all__})

@@ -45,8 +45,20 @@ class Buffer:
         """A writable `memoryview` of plain bytes (format "B")."""
         return memoryview(self).cast("B")  # type: ignore[arg-type]
 
+    def memoryview(self) -> memoryview:
+        """`view`, under the predecessor's name."""
+        return self.view
+
+    def to_bytes(self) -> bytes:
+        """A copy."""
+        return bytes(self.view)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The bytes as text."""
+        return str(self.view, encoding, errors)
+
     def __bytes__(self) -> bytes:
-        return bytes(memoryview(self))  # type: ignore[arg-type]
+        return bytes(self.view)
 
     def __getitem__(self, index: Any) -> Any:
         """A byte as int, or a slice as a `memoryview` without a copy."""

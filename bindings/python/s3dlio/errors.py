@@ -2,7 +2,8 @@
 
 Every class derives from `S3dlioError` and from the builtin that means the same, so both
 `except s3dlio.NotFoundError` and `except FileNotFoundError` work. Failures of the world (network,
-disk, server, missing objects) are `OSError`s; misuse is a `ValueError` or a `RuntimeError`.
+disk, server, missing objects) are `OSError`s, misuse is a `ValueError`; all are `RuntimeError`s, which is
+what the predecessor's users catch.
 """
 
 import errno
@@ -14,7 +15,7 @@ from . import _ffi, _owners
 from ._library import lib
 
 
-class S3dlioError(Exception):
+class S3dlioError(RuntimeError):
     """A failure with everything that is known about it. Immutable in practice; can be pickled.
 
     `str()` gives one line with operation, URI, cause chain and hint. Credentials never appear.
@@ -96,13 +97,13 @@ class BadHandleError(S3dlioError, ValueError):
     code = -2
 
 
-class InternalError(S3dlioError, RuntimeError):
+class InternalError(S3dlioError):
     """A defect of the library; please report it."""
 
     code = -3
 
 
-class PoisonedError(S3dlioError, RuntimeError):
+class PoisonedError(S3dlioError):
     """The handle was used by a call that hit a defect, and refuses further work."""
 
     code = -4
@@ -114,19 +115,19 @@ class InvalidStateError(S3dlioError, ValueError):
     code = -5
 
 
-class ForkedError(S3dlioError, RuntimeError):
+class ForkedError(S3dlioError):
     """The reader or writer was inherited through fork() and works only in the parent."""
 
     code = -6
 
 
-class ShutdownError(S3dlioError, RuntimeError):
+class ShutdownError(S3dlioError):
     """The library was shut down."""
 
     code = -7
 
 
-class WouldDeadlockError(S3dlioError, RuntimeError):
+class WouldDeadlockError(S3dlioError):
     """A blocking call was made on one of the library's own threads."""
 
     code = -8

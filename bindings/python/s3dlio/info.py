@@ -1,7 +1,7 @@
 """Plain values that calls return."""
 
 from datetime import datetime, timedelta, timezone
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from . import _ffi
 
@@ -12,6 +12,12 @@ _KINDS = {
 }
 _UNKNOWN_TIME = -(2**63)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_FACTS = (
+    "size", "last_modified", "etag", "content_type", "metadata", "key", "uri", "kind", "crc32c",
+    # What the predecessor listed and this library does not ask for: None.
+    "content_language", "content_encoding", "cache_control", "content_disposition", "expires", "storage_class",
+    "server_side_encryption", "ssekms_key_id", "sse_customer_algorithm", "version_id", "replication_status",
+)
 
 
 class ObjectInfo(NamedTuple):
@@ -32,6 +38,33 @@ class ObjectInfo(NamedTuple):
     metadata: Dict[str, str]
     #: CRC32C of the stored bytes, where the backend recorded it.
     crc32c: Optional[int]
+
+    # As a mapping, which is what the predecessor's `stat` gave: `info["size"]`, `info.get("etag")`, `dict(info)`.
+
+    def __getitem__(self, name: Any) -> Any:
+        """A field by its name, or as in any tuple by its number. Times are texts here: 2026-01-31T12:00:00.000000000Z."""
+        if not isinstance(name, str):
+            return tuple.__getitem__(self, name)
+        if name not in _FACTS:
+            raise KeyError(name)
+        if name == "last_modified":
+            return None if self.last_modified_ns is None else _iso(self.last_modified_ns)
+        return getattr(self, name, None)
+
+    def __contains__(self, value: object) -> bool:
+        return value in _FACTS or tuple.__contains__(self, value)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in _FACTS else default
+
+    def keys(self) -> Tuple[str, ...]:
+        return _FACTS
+
+    def values(self) -> List[Any]:
+        return [self[name] for name in _FACTS]
+
+    def items(self) -> List[Tuple[str, Any]]:
+        return [(name, self[name]) for name in _FACTS]
 
     @property
     def last_modified(self) -> Optional[datetime]:
@@ -99,6 +132,11 @@ class Stats(NamedTuple):
     handles: int
     #: How many operations on files went without io_uring because the system refused it.
     io_uring_fallbacks: int
+
+
+def _iso(time_ns: int) -> str:
+    seconds, rest = divmod(time_ns, 10**9)
+    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
 
 
 def object_info(info: Any) -> ObjectInfo:

@@ -7,7 +7,7 @@ from . import _arguments as c
 from . import _ffi, _owners
 from ._library import lib
 from .buffer import Buffer, from_handle
-from .errors import InvalidArgumentError, call
+from .errors import ContainerNotFoundError, InvalidArgumentError, call
 from .info import ObjectInfo, Stats, object_info
 from .options import Options, Value
 
@@ -72,8 +72,20 @@ def get(uri: str, options: OptionValues = None, **keywords: Value) -> Buffer:
     return from_handle(data)
 
 
-def put(uri: str, data: Any, options: OptionValues = None, **keywords: Value) -> None:
-    """Stores `data`, any contiguous buffer, as one object."""
+def put(uri: str, data: Any = None, options: OptionValues = None, *more: Any, **keywords: Any) -> None:
+    """Stores `data`, any contiguous buffer, as one object.
+
+    `put(prefix, num, template, max_in_flight, size, ...)` is the predecessor's call, which stores generated objects.
+    """
+    if data is None and "num" not in keywords:
+        raise TypeError(f"put {uri}: the data is missing")
+    if isinstance(data, int) or "num" in keywords:
+        from .compat._generate import put_generated
+
+        given = tuple(value for value in (data, options, *more) if value is not None or more)
+        return put_generated(uri, *given, **keywords)
+    if more:
+        raise TypeError("put takes a URI, data and options")
     memory, chosen = c.Borrowed(data), Options(options, **keywords)
     call(lib.s3dlio_put, c.uri(uri), chosen._handle, memory.address, memory.length)
 
@@ -86,13 +98,42 @@ def stat(uri: str, options: OptionValues = None, **keywords: Value) -> ObjectInf
 
 
 def exists(uri: str, options: OptionValues = None, **keywords: Value) -> bool:
-    """Whether there is such an object. A failure to find out is raised, never False."""
+    """Whether there is such an object. A failure to find out is raised, never False; a folder of files that is
+    missing is none."""
     found, chosen = c_int32(), Options(options, **keywords)
-    call(lib.s3dlio_exists, c.uri(uri), chosen._handle, byref(found))
+    try:
+        call(lib.s3dlio_exists, c.uri(uri), chosen._handle, byref(found))
+    except ContainerNotFoundError:
+        if not _is_path(uri):
+            raise
     return bool(found.value)
 
 
-def delete(uri: str, options: OptionValues = None, **keywords: Value) -> None:
-    """Deletes the object; a missing one is no error."""
+def _is_path(uri: str) -> bool:
+    """A container of paths is only the folder that the file is in."""
+    return uri.startswith(("file://", "direct://"))
+
+
+def delete(
+    uri: str, options: Union[OptionValues, bool] = None, *, recursive: bool = False, **keywords: Value
+) -> None:
+    """Deletes the object; a missing one is no error. With `recursive` also everything in the folder of that name,
+    and never what merely starts with it; `delete(uri, True)` is the predecessor's way to say so."""
+    if isinstance(options, bool):
+        options, recursive = None, options
+    if recursive:
+        if options or keywords:
+            raise InvalidArgumentError("options go with the deletion of one object; open a Store for delete_prefix")
+        from .compat._calls import delete_recursively
+
+        return delete_recursively(uri)
+    _delete(uri, options, **keywords)
+
+
+def _delete(uri: str, options: OptionValues = None, **keywords: Value) -> None:
     chosen = Options(options, **keywords)
-    call(lib.s3dlio_delete, c.uri(uri), chosen._handle)
+    try:
+        call(lib.s3dlio_delete, c.uri(uri), chosen._handle)
+    except ContainerNotFoundError:
+        if not _is_path(uri):
+            raise

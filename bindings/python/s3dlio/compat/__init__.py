@@ -1,0 +1,45 @@
+"""The Python API of the predecessor (s3dlio 0.9 and 0.10), over this library.
+
+Code written for it runs with `import s3dlio` unchanged: every name below is also one of the package's, found
+when it is first used. What is different, and why, is in docs/migration.md. `s3dlio.compat.s3torchconnector` has
+the classes of the Amazon S3 connector for PyTorch.
+
+Importing this imports nothing else; NumPy, pyarrow and torch only where a call needs them.
+"""
+
+from importlib import import_module
+from typing import Any, List
+
+_MODULES = {
+    "_calls": """
+        create_bucket delete_bucket download exists_async get_async get_by_key get_into_async get_many get_many_async
+        get_many_stats get_many_stats_async get_object get_range get_range_async head_async list list_containers
+        list_full_uris list_keys mkdir mkdir_async object_capabilities parse_s3_uri_full put_bytes put_bytes_async
+        put_many put_many_async stat_async stat_key stat_many_async stat_object upload
+        BytesView ExportStillReferencedError LengthMismatchError ObjectMetadata ObjectNotFoundError
+        UnsupportedOperationError""",
+    "_writers": """
+        MultipartUploadWriter PyObjectWriter PyWriterOptions create_azure_writer create_direct_filesystem_writer
+        create_filesystem_writer create_s3_writer""",
+    "_endpoints": """
+        MultiEndpointStore create_multi_endpoint_store create_multi_endpoint_store_from_env
+        create_multi_endpoint_store_from_file create_multi_endpoint_store_from_template""",
+    "_process": """
+        configure_s3 configure_tokio_threads finalize_op_log init_logging init_op_log is_op_log_active op_log_stats
+        py_default_data_gen_threads py_total_cpus""",
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})
