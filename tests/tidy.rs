@@ -54,8 +54,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("transfer/", &["base", "error", "options", "runtime", "store", "transfer", "Code"]),
     ("checkpoint/", &["base", "error", "options", "runtime", "store", "transfer", "checkpoint", "Code"]),
     ("datagen/", &["base", "error", "formats", "datagen", "Code"]),
+    ("loader/", &["base", "error", "formats", "options", "runtime", "store", "transfer", "loader", "Code"]),
     ("queue/", &["base", "error", "runtime", "transfer", "queue", "Code"]),
-    ("api.rs", &["base", "checkpoint", "datagen", "error", "options", "runtime", "store", "transfer"]),
+    (
+        "api.rs",
+        &["base", "checkpoint", "datagen", "error", "loader", "options", "runtime", "store", "transfer"],
+    ),
     (
         "ffi/",
         &[
@@ -63,6 +67,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "checkpoint",
             "datagen",
             "error",
+            "loader",
             "options",
             "runtime",
             "queue",
@@ -74,7 +79,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // Built for tests/fuzz only.
-    ("fuzzing/", &["base", "checkpoint", "net", "options", "store"]),
+    ("fuzzing/", &["base", "checkpoint", "loader", "net", "options", "store"]),
     ("lib.rs", &[]),
 ];
 

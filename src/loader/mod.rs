@@ -1,0 +1,18 @@
+//! Batches of samples for training: datasets, their seeded order, prefetch, and a position to resume from
+//! (DESIGN section 8, docs/loader.md).
+//!
+//! ```text
+//! dataset      what there is to draw; immutable, shared by threads, survives a fork
+//!   source/    where items come from: lists, manifests, listings, files of records
+//! sampler/     which item stands at which position of an epoch, and which positions a shard draws
+//! state        what was delivered, as text; merging what many shards delivered
+//! engine/      fetches ahead within bounds, and hands over in order or as things come
+//! loader       one worker's pass over one epoch: batches, policies, statistics
+//! ```
+
+mod batch;
+mod params;
+pub mod source;
+
+pub use batch::{Batch, Field, Sample};
+pub use params::{DatasetParams, Format, LoaderParams};
