@@ -50,6 +50,12 @@ pub mod datagen {
     pub use crate::datagen::{Generator, Params};
 }
 
+/// File formats of training data, as bytes.
+pub mod formats {
+    pub use crate::formats::dtype::Descr;
+    pub use crate::formats::{Step, hdf5, index, npy, npz, raw, tar, tfrecord, zip};
+}
+
 /// For programs that bring their own memory, implement a backend, or have no async runtime.
 pub mod advanced {
     pub use crate::base::buffer::{Buffer, BufferPool, PoolStats, Window, WindowOwner, lend, lend_mut};

@@ -6,6 +6,7 @@
 //! ffi            one file per C handle: parse arguments, call the core, convert the result
 //!   checkpoint/  saves of many ranks, commit, loads of any slice
 //!   datagen/     synthetic data of given dedupe and compression ratios
+//!   formats/     TFRecord, tar, NPY, NPZ, HDF5, indexes: bytes to bytes, no I/O
 //!   loader/      batches of samples in a seeded order, prefetched and resumable
 //!   queue/       operations without a caller who waits: events, cancel, progress
 //!   transfer/    ranged get, writer, reader, codec, validation
@@ -24,6 +25,7 @@ pub mod base;
 pub mod checkpoint;
 pub mod datagen;
 pub mod error;
+pub mod formats;
 pub mod loader;
 #[doc(hidden)]
 pub mod net;

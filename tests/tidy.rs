@@ -53,12 +53,24 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store/", &["base", "error", "options", "runtime", "store", "Code"]),
     ("transfer/", &["base", "error", "options", "runtime", "store", "transfer", "Code"]),
     ("checkpoint/", &["base", "error", "options", "runtime", "store", "transfer", "checkpoint", "Code"]),
+    ("formats/", &["base", "error", "formats", "Code"]),
     ("datagen/", &["base", "error", "formats", "datagen", "Code"]),
     ("loader/", &["base", "error", "formats", "options", "runtime", "store", "transfer", "loader", "Code"]),
     ("queue/", &["base", "error", "runtime", "transfer", "queue", "Code"]),
     (
         "api.rs",
-        &["base", "checkpoint", "datagen", "error", "loader", "options", "runtime", "store", "transfer"],
+        &[
+            "base",
+            "checkpoint",
+            "datagen",
+            "error",
+            "formats",
+            "loader",
+            "options",
+            "runtime",
+            "store",
+            "transfer",
+        ],
     ),
     (
         "ffi/",
@@ -67,6 +79,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "checkpoint",
             "datagen",
             "error",
+            "formats",
             "loader",
             "options",
             "runtime",
@@ -79,7 +92,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // Built for tests/fuzz only.
-    ("fuzzing/", &["base", "checkpoint", "loader", "net", "options", "store"]),
+    ("fuzzing/", &["base", "checkpoint", "formats", "loader", "net", "options", "store"]),
     ("lib.rs", &[]),
 ];
 
