@@ -41,9 +41,10 @@ def test_every_example_of_the_guide_runs(tmp_path):
     # torch is too large to install here; it takes the same files as pickle.
     torch = types.SimpleNamespace(load=pickle.load, save=pickle.dump)
     names = {"numpy": numpy, "torch": torch, "io": io}
-    names, printed = run("docs/python.md", 7, {"file:///data": f"file://{tmp_path}"}, names)
+    names, printed = run("docs/python.md", 8, {"file:///data": f"file://{tmp_path}"}, names)
 
     assert (names["weights"] == weights + 1).all() and folder.get("weights") == weights.tobytes()
+    assert (names["part"] == weights[100:200]).all() and (names["a"] == weights[:10]).all()
     assert names["state"]["step"] == 100 and (names["arrays"]["b"] == weights[10:20]).all()
     with folder.open("step-100.zst") as file:
         assert pickle.load(file)["step"] == 100
