@@ -1710,6 +1710,53 @@ int32_t s3dlio_writer_abort_submit(s3dlio_writer *writer,
 
 /*
  * ==================================================================================================
+ * Synthetic data
+ *
+ * Bytes for benchmarks and tests: what storage can neither guess, deduplicate nor compress, or only as
+ * far as was asked for. They are a function of seed, block size, ratios, object number and offset, and
+ * of nothing else: any slice of any object can be made again, alone, on any machine, by any number of
+ * threads. Objects of different numbers or seeds share no block, so ranks take different numbers.
+ *
+ * - dedupe d: of d blocks of block_size bytes in an object one is new, the others repeat earlier ones.
+ *   Units of deduplication that divide block_size see the same ratio.
+ * - compress c: zstd at level 1 makes 1 / c of the bytes. Where d is more than 1, it also finds the
+ *   repetitions within its window, which is until some hundred blocks are known: measure with larger
+ *   objects. The tail of each KiB is zero.
+ *
+ * Any thread, concurrently. Large memory is filled by many threads, which end with the call. The errors
+ * are INVALID_ARGUMENT and OUT_OF_MEMORY.
+ */
+
+/** What the data is like. All zero are the defaults. */
+typedef struct s3dlio_generate_params {
+    /** Other seeds give other bytes. */
+    uint64_t seed;
+    /** Blocks for each one of different content, 1 to 1000; 0 is 1: none is repeated. */
+    double dedupe;
+    /** Bytes for each one that is left when compressed, 1 to 50; 0 is 1: incompressible. */
+    double compress;
+    /** The unit of deduplication in bytes: a multiple of 1024 up to 1 GiB; 0 is 4096. */
+    uint64_t block_size;
+    /** How many threads, the caller's among them; 0 is one for each processor. Small fills take one. */
+    uint32_t threads;
+    /** 0. */
+    uint32_t reserved;
+} s3dlio_generate_params;
+
+/**
+ * Fills `dst` with `length` bytes of object `object` from `offset` on. `params` may be NULL.
+ * Since: 0.1
+ */
+int32_t s3dlio_generate(const s3dlio_generate_params *params,
+                        size_t params_size,
+                        uint64_t object,
+                        uint64_t offset,
+                        void *dst,
+                        size_t length,
+                        s3dlio_error **err);
+
+/*
+ * ==================================================================================================
  * The job's ranks
  *
  * A distributed job is its launcher's: torchrun, mpirun, srun. It tells each process its rank in

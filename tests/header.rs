@@ -23,6 +23,7 @@ const SECTIONS: &[&str] = &[
     "oneshot",
     "queue",
     "submit",
+    "datagen",
     "world",
     "tensor",
     "checkpoint_writer",

@@ -54,7 +54,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("transfer/", &["base", "error", "options", "runtime", "store", "transfer", "Code"]),
     ("checkpoint/", &["base", "error", "options", "runtime", "store", "transfer", "checkpoint", "Code"]),
     ("formats/", &["base", "error", "formats", "Code"]),
-    ("datagen/", &["base", "error", "formats", "datagen", "Code"]),
+    ("datagen/", &["base", "error", "formats", "runtime", "datagen", "Code"]),
     ("loader/", &["base", "error", "formats", "options", "runtime", "store", "transfer", "loader", "Code"]),
     ("queue/", &["base", "error", "runtime", "transfer", "queue", "Code"]),
     (

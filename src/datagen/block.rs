@@ -86,7 +86,7 @@ mod tests {
                 let content = blocks.content(block, 0.4);
                 if let Some(before) = last.insert(content, block) {
                     repeated += 1;
-                    near += u64::from(content > 1024 && block - before < 128);
+                    near += u64::from(block as f64 > 1000.0 * dedupe && block - before < 128);
                 }
             }
             assert!(repeated > 10_000, "{repeated} repetitions at {dedupe}");

@@ -11,6 +11,7 @@ mod sys;
 
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
+use crate::runtime::with_signals_blocked;
 use block::Blocks;
 use page::{Key, PAGE, Pages, UNIT};
 use std::num::NonZeroUsize;
@@ -113,11 +114,8 @@ impl Generator {
             }
         };
         thread::scope(|scope| {
-            for _ in 1..threads {
-                if thread::Builder::new().name("s3dlio-generate".into()).spawn_scoped(scope, fill).is_err() {
-                    break;
-                }
-            }
+            let started = |_: &usize| thread::Builder::new().spawn_scoped(scope, fill).is_ok();
+            with_signals_blocked(|| (1..threads).take_while(started).count());
             fill();
         });
         Ok(())

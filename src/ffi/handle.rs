@@ -173,7 +173,7 @@ type Object = Arc<dyn Any + Send + Sync>;
 
 const SHARD_BITS: u32 = 4;
 const INDEX_BITS: u32 = 20;
-const KIND_BITS: u32 = 4;
+const KIND_BITS: u32 = 5;
 /// What is left of 64 bits beside the tag bit.
 const GENERATION_BITS: u32 = 64 - 1 - SHARD_BITS - INDEX_BITS - KIND_BITS;
 const SHARDS: usize = 1 << SHARD_BITS;
@@ -252,13 +252,13 @@ mod tests {
 
     struct Number;
     impl Handle for Number {
-        const KIND: u64 = 14;
+        const KIND: u64 = 30;
         const NAME: &'static str = "number";
         type Value = u32;
     }
     struct Text;
     impl Handle for Text {
-        const KIND: u64 = 15;
+        const KIND: u64 = 31;
         const NAME: &'static str = "text";
         type Value = String;
     }

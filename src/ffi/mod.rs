@@ -20,6 +20,7 @@ mod checkpoint_shard;
 mod checkpoint_submit;
 mod checkpoint_writer;
 mod convert;
+mod datagen;
 mod error;
 mod get;
 mod guard;

@@ -161,7 +161,8 @@ static void no_log(int32_t level, const char *target, const char *message, void 
     X(s3dlio_checkpoint_writer_finish_submit, SAVE, STATUS_, (h, shared_queue, 15, &s->op, err))             \
     X(s3dlio_checkpoint_writer_commit_submit, SAVE, STATUS_, (h, shared_queue, 16, &s->op, err))             \
     X(s3dlio_checkpoint_load_submit, CHECKPOINT, STATUS_,                                                    \
-      (h, &lent_request, 1, shared_queue, 17, &s->op, err))
+      (h, &lent_request, 1, shared_queue, 17, &s->op, err))                                                  \
+    X(s3dlio_generate, NONE, STATUS_, (NULL, 0, 0, 0, s->memory, sizeof s->memory, err))
 
 /* Outputs and memory for one call. A failed call leaves all before `range` as it was. */
 typedef struct {
