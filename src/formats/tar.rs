@@ -225,6 +225,7 @@ impl Parser {
             State::Header | State::End if !self.block.is_empty() => "a block of 512 bytes".to_owned(),
             State::Header => "another file or the two blocks of zeros that end an archive".to_owned(),
             State::End => "the second of the blocks of zeros that end an archive".to_owned(),
+            State::Body(_, 0, padding) => format!("{padding} more zeros after it"),
             State::Body(_, left, _) => format!("{left} more bytes of {:?}", self.name),
         };
         Err(truncated(WHAT, self.at, "its end", expected))

@@ -32,12 +32,20 @@ impl Record {
 
 /// Appends the frame of one record.
 pub fn append(out: &mut Vec<u8>, data: &[u8]) {
-    let length = (data.len() as u64).to_le_bytes();
+    let (head, tail) = around(data);
     out.reserve(data.len() + OVERHEAD as usize);
-    out.extend_from_slice(&length);
-    out.extend_from_slice(&masked(&length).to_le_bytes());
+    out.extend_from_slice(&head);
     out.extend_from_slice(data);
-    out.extend_from_slice(&masked(data).to_le_bytes());
+    out.extend_from_slice(&tail);
+}
+
+/// What stands before and after the data of a record.
+pub fn around(data: &[u8]) -> ([u8; 12], [u8; 4]) {
+    let mut head = [0; 12];
+    head[..8].copy_from_slice(&(data.len() as u64).to_le_bytes());
+    let crc = masked(&head[..8]);
+    head[8..].copy_from_slice(&crc.to_le_bytes());
+    (head, masked(data).to_le_bytes())
 }
 
 /// The record of the one frame that `frame` is; `at` is its place in the file, for errors.

@@ -55,6 +55,34 @@ impl Member {
         self.packed.checked_add(MEMBER_LENGTH + self.name.len() as u64)?.checked_add(self.offset)
     }
 
+    /// A member of which somebody else kept the parts: where [`Member::range`] is, size, packed size and CRC32, and
+    /// what [`Member::stored_as`] gave.
+    pub fn from_parts(
+        name: &str,
+        range: Range<u64>,
+        (size, packed, crc32): (u64, u64, u32),
+        (method, flags): (u16, u16),
+    ) -> Result<Member> {
+        let (offset, limit) = (range.start, range.end);
+        let member = Member { name: name.to_owned(), size, packed, crc32, method, flags, offset, limit };
+        if member.end().is_none_or(|end| end > limit) || member.lies() {
+            let message = format!("{packed} bytes from {offset} are no member of {size} bytes");
+            return Err(invalid(format!("{message}; expected one as it was listed")));
+        }
+        Ok(member)
+    }
+
+    /// Compression method and flags, as the ZIP file has them.
+    pub fn stored_as(&self) -> (u16, u16) {
+        (self.method, self.flags)
+    }
+
+    /// Whether it would have more bytes than can be packed into those it has.
+    fn lies(&self) -> bool {
+        self.size > self.packed.saturating_mul(deflate::BEST_RATIO)
+            || self.method == STORED && self.packed != self.size
+    }
+
     /// What to read of the file for [`Member::unpack`]: head and data, and the few bytes that may be between.
     pub fn range(&self) -> Range<u64> {
         // The head's extra field may be longer than the directory's, so its end is known only to lie before `limit`.
@@ -118,29 +146,48 @@ impl Member {
         (size == self.size && packed == self.packed && bytes.u32_at(14)? == self.crc32).then_some(())
     }
 
+    /// Where the member's bytes are within `bytes`, which are [`Member::range`] of the file, and which are checked;
+    /// `None` where they have to be unpacked.
+    pub fn stored(&self, bytes: &[u8]) -> Result<Option<Range<usize>>> {
+        let data = self.place(bytes)?;
+        if self.method != STORED {
+            return Ok(None);
+        }
+        self.check(self.packed(bytes, &data)?, self.offset + data.start as u64)?;
+        Ok(Some(data))
+    }
+
     /// The member's bytes, which are checked; `bytes` is [`Member::range`] of the file.
     pub fn unpack(&self, bytes: &[u8]) -> Result<Vec<u8>> {
         let data = self.place(bytes)?;
         let at = self.offset + data.start as u64;
-        let Some(packed) = bytes.get(data.clone()) else {
-            let found = format!("{} bytes", bytes.len().saturating_sub(data.start));
-            return Err(truncated(WHAT, at, found, format!("the {} of {:?}", self.packed, self.name)));
-        };
-        let unpacked = match self.method {
-            STORED => packed.to_vec(),
-            _ => {
-                let mut out = vec![0; self.size as usize];
-                deflate::inflate(packed, &mut out).map_err(|found| {
-                    corrupt(WHAT, at, found, format!("the {} of {:?}", self.size, self.name))
-                })?;
-                out
-            }
-        };
-        let found = crc32fast::hash(&unpacked);
-        if found != self.crc32 {
-            return Err(mismatch(WHAT, at, found, self.crc32));
+        let packed = self.packed(bytes, &data)?;
+        if self.method == STORED {
+            self.check(packed, at)?;
+            return Ok(packed.to_vec());
         }
-        Ok(unpacked)
+        let mut out = Vec::new();
+        let room = usize::try_from(self.size).ok().filter(|size| out.try_reserve_exact(*size).is_ok());
+        let too_much =
+            || invalid(format!("the {} bytes of {:?} do not fit into memory", self.size, self.name));
+        out.resize(room.ok_or_else(too_much)?, 0);
+        deflate::inflate(packed, &mut out)
+            .map_err(|found| corrupt(WHAT, at, found, format!("the {} of {:?}", self.size, self.name)))?;
+        self.check(&out, at)?;
+        Ok(out)
+    }
+
+    fn packed<'a>(&self, bytes: &'a [u8], data: &Range<usize>) -> Result<&'a [u8]> {
+        bytes.get(data.clone()).ok_or_else(|| {
+            let found = format!("{} bytes", bytes.len().saturating_sub(data.start));
+            let at = self.offset + data.start as u64;
+            truncated(WHAT, at, found, format!("the {} of {:?}", self.packed, self.name))
+        })
+    }
+
+    fn check(&self, unpacked: &[u8], at: u64) -> Result<()> {
+        let found = crc32fast::hash(unpacked);
+        if found == self.crc32 { Ok(()) } else { Err(mismatch(WHAT, at, found, self.crc32)) }
     }
 }
 
@@ -276,10 +323,7 @@ fn entries(bytes: &[u8], directory: &Directory) -> Result<Vec<Member>> {
             let expected = format!("entry {} of the {} of the directory", members.len() + 1, directory.count);
             return Err(corrupt(WHAT, place, "something else", expected));
         };
-        if member.end().is_none_or(|end| end > directory.start)
-            || member.size > member.packed.saturating_mul(deflate::BEST_RATIO)
-            || member.method == STORED && member.packed != member.size
-        {
+        if member.end().is_none_or(|end| end > directory.start) || member.lies() {
             let found = format!("{:?} of {} bytes, {} unpacked", member.name, member.packed, member.size);
             return Err(corrupt(WHAT, place, found, "what can lie before the directory"));
         }

@@ -19,6 +19,11 @@
 //!   Never a wrong record, and never an end that is not the file's.
 //! * A stream holds no more than the record it reads and its reader's read-ahead.
 
+mod chunks;
+pub mod npz;
+pub mod tar;
+pub mod tfrecord;
+
 use super::batch::Field;
 use crate::error::{Code, Error, Result};
 use crate::store::Store;
