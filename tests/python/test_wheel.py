@@ -68,7 +68,7 @@ def test_an_installed_wheel_works_alone(wheel, tmp_path):
 
 def test_the_installer_says_what_is_missing(tmp_path):
     """Without the library and without the Rust sources there is a reason, not a broken package."""
-    (tmp_path / "s3dlio" / "compat").mkdir(parents=True)
+    (tmp_path / "s3dlio" / "compat" / "s3torchconnector").mkdir(parents=True)
     (tmp_path / "s3dlio" / "__init__.py").touch()
     for name in ("pyproject.toml", "setup.py", "README.md"):
         (tmp_path / name).write_bytes((SOURCE / name).read_bytes())

@@ -1,0 +1,276 @@
+"""The connector's documented examples with only the import changed, and its names, signatures and files (issue 5, 6)."""
+
+import inspect
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.distributed.checkpoint as dcp
+from torch.utils.data import DataLoader
+
+import s3dlio
+import s3dlio.compat.s3torchconnector as ours
+import s3dlio.compat.s3torchconnector.dcp as our_dcp
+from conftest import fresh_store, s3_options
+from s3dlio.compat._stores import forget
+from s3dlio.compat.s3torchconnector import (
+    S3Checkpoint, S3ClientConfig, S3Exception, S3IterableDataset, S3MapDataset, S3ReaderConstructor,
+)
+from s3dlio.compat.s3torchconnector._s3client import S3Client
+
+REGION = "us-east-1"
+COUNT = 50
+
+
+@pytest.fixture(autouse=True)
+def stores():
+    """The stores that calls with full URIs keep are no leak."""
+    yield
+    forget()
+
+
+@pytest.fixture(params=["seaweed", "file"])
+def root(request, tmp_path, monkeypatch):
+    """The URI of a container with numbered objects; the service comes from the environment."""
+    if request.param == "seaweed":
+        options = s3_options("S3DLIO_TEST_SEAWEED")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", options["s3.endpoint"])
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", options["s3.access_key_id"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", options["s3.secret_access_key"])
+    store = fresh_store(request.param, tmp_path)
+    store.put_many({name(n): contents(n) for n in range(COUNT)})
+    yield store.uri
+    store.delete_prefix("")
+    store.delete_container()
+
+
+def name(n):
+    return f"train/{n:03}.bin"
+
+
+def contents(n):
+    return f"{n} ".encode() * (n * 100)
+
+
+def load(object):
+    """The transform of the documentation: an object becomes its key and its contents."""
+    return os.path.basename(object.key), object.read()
+
+
+EXPECTED = [(os.path.basename(name(n)), contents(n)) for n in range(COUNT)]
+
+
+def test_names_and_signatures_are_the_connectors():
+    import s3torchconnector
+    import s3torchconnector.dcp
+
+    assert set(s3torchconnector.__all__) <= set(ours.__all__)
+    pairs = [(getattr(s3torchconnector, one), getattr(ours, one)) for one in ("S3MapDataset", "S3IterableDataset")]
+    calls = [(getattr(a, call), getattr(b, call)) for a, b in pairs for call in ("__init__", "from_prefix", "from_objects")]
+    classes = ("S3Checkpoint", "S3ClientConfig")
+    calls += [(getattr(s3torchconnector, one).__init__, getattr(ours, one).__init__) for one in classes]
+    calls += [(getattr(s3torchconnector.S3Checkpoint, one), getattr(S3Checkpoint, one)) for one in ("reader", "writer")]
+    constructors = ("sequential", "range_based", "dcp_optimized", "default", "get_reader_type_string")
+    calls += [(getattr(s3torchconnector.S3ReaderConstructor, one), getattr(S3ReaderConstructor, one)) for one in constructors]
+    in_dcp = [one for one in s3torchconnector.dcp.__all__ if one not in ("S3PrefixStrategyBase", "DefaultPrefixStrategy")]
+    calls += [(getattr(s3torchconnector.dcp, one).__init__, getattr(our_dcp, one).__init__) for one in in_dcp]
+    for theirs, own in calls:
+        wanted = [(one.name, one.kind) for one in inspect.signature(theirs).parameters.values()]
+        found = [(one.name, one.kind) for one in inspect.signature(own).parameters.values()]
+        assert [one for one in found if one in wanted] == wanted, f"{theirs.__qualname__}: {wanted}, not {found}"
+    for one in ("part_size", "unsigned", "force_path_style", "max_attempts", "profile", "throughput_target_gbps"):
+        assert getattr(S3ClientConfig(), one) == getattr(s3torchconnector.S3ClientConfig(), one)
+
+
+def test_map_dataset(root):
+    dataset = S3MapDataset.from_prefix(f"{root}/train/", region=REGION)
+    assert len(dataset) == COUNT and dataset.region == REGION
+    item = dataset[0]
+    assert item.key.endswith(name(0)) and root.endswith(item.bucket.rstrip("/")) or root.startswith("file:")
+    assert [load(dataset[n]) for n in range(COUNT)] == EXPECTED
+    assert load(dataset[-1]) == EXPECTED[-1]
+    some = S3MapDataset.from_objects([f"{root}/{name(n)}" for n in (5, 3)], region=REGION, transform=load)
+    assert [some[0], some[1]] == [EXPECTED[5], EXPECTED[3]] and some.__getitems__([1, 0]) == [EXPECTED[3], EXPECTED[5]]
+    assert len(S3MapDataset.from_objects(f"{root}/{name(1)}", region=REGION)) == 1
+    with pytest.raises(ValueError):
+        S3MapDataset.from_prefix("gopher://x", region=REGION)[0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_data_loader_over_both_datasets(root, workers):
+    more = dict(num_workers=workers, multiprocessing_context="fork" if workers else None)
+    dataset = S3MapDataset.from_prefix(f"{root}/train/", region=REGION, transform=load)
+    found = [item for batch in DataLoader(dataset, batch_size=8, collate_fn=list, **more) for item in batch]
+    assert found == EXPECTED
+    stream = S3IterableDataset.from_prefix(f"{root}/train/", region=REGION, transform=load, enable_sharding=True)
+    for epoch in range(2):
+        found = [item for batch in DataLoader(stream, batch_size=8, collate_fn=list, **more) for item in batch]
+        assert sorted(found) == EXPECTED
+
+
+@pytest.mark.parametrize("root", ["seaweed"], indirect=True)
+def test_a_spawned_worker_draws(root):
+    dataset = S3MapDataset.from_prefix(f"{root}/train/", region=REGION, transform=load)
+    assert len(dataset) == COUNT  # it is pickled with a client that was used
+    loader = DataLoader(dataset, batch_size=8, collate_fn=list, num_workers=1, multiprocessing_context="spawn")
+    assert [item for batch in loader for item in batch] == EXPECTED
+
+
+def test_iterable_dataset(root):
+    dataset = S3IterableDataset.from_prefix(f"{root}/train/", region=REGION)
+    assert [load(item) for item in dataset] == EXPECTED == [load(item) for item in dataset]
+    ranged = S3ReaderConstructor.range_based(buffer_size=1000)
+    dataset = S3IterableDataset.from_objects(
+        [f"{root}/{name(n)}" for n in range(3)], region=REGION, transform=load, reader_constructor=ranged
+    )
+    assert list(dataset) == EXPECTED[:3]
+    # Every worker without sharding, each its share with it.
+    whole = S3IterableDataset.from_prefix(f"{root}/train/", region=REGION, transform=load)
+    assert len(list(DataLoader(whole, batch_size=None, num_workers=2))) == 2 * COUNT
+
+
+def test_sharding_over_ranks_and_workers(root, monkeypatch):
+    seen = []
+    for rank in range(3):
+        monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 3)
+        dataset = S3IterableDataset.from_prefix(f"{root}/train/", region=REGION, transform=load, enable_sharding=True)
+        for worker in range(2):
+            info = type("Info", (), {"id": worker, "num_workers": 2})
+            monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: info)
+            part = list(dataset)
+            assert part == EXPECTED[rank::3][worker::2], "as the connector deals them"
+            seen += part
+    assert sorted(seen) == EXPECTED
+
+
+def test_readers(root):
+    uri, data = f"{root}/{name(40)}", contents(40)
+    for constructor in (
+        None, S3ReaderConstructor.sequential(), S3ReaderConstructor.range_based(), S3ReaderConstructor.range_based(0),
+    ):
+        dataset = S3MapDataset.from_objects([uri], region=REGION, reader_constructor=constructor)
+        with dataset[0] as reader:
+            assert reader.tell() == 0 and reader.readable() and reader.seekable() and not reader.writable()
+            assert reader.read(10) == data[:10] and reader.tell() == 10 and reader.seek(-5, io.SEEK_END) == len(data) - 5
+            assert reader.read() == data[-5:] and reader.read() == b"" and reader.seek(3) == 3
+            into = bytearray(7)
+            assert reader.readinto(into) == 7 and into == data[3:10] and reader.seek(5, io.SEEK_CUR) == 15
+        with pytest.raises(ValueError):
+            reader.read()
+        reader = dataset[0]
+        assert reader.read() == data and reader.tell() == len(data) and reader.seek(0) == 0 and reader.read(3) == data[:3]
+        for wrong, error in ((lambda: reader.seek(-1), ValueError), (lambda: reader.seek(1.5), TypeError), (lambda: reader.read("x"), TypeError)):
+            with pytest.raises(error):
+                wrong()
+    missing = S3MapDataset.from_objects([f"{root}/none"], region=REGION)[0]  # nothing is asked for yet
+    with pytest.raises(S3Exception):
+        missing.read()
+    kinds = [S3ReaderConstructor.get_reader_type_string(one) for one in (
+        None, S3ReaderConstructor.range_based(), S3ReaderConstructor.dcp_optimized(), lambda **facts: None)]
+    assert kinds == ["sequential", "range_based", "dcp_optimized", "unknown"]
+
+
+def test_a_constructor_of_ones_own(root):
+    """The protocol: bucket, key, get_object_info, get_stream."""
+    def constructor(bucket, key, get_object_info, get_stream):
+        return get_object_info().size, b"".join(get_stream(start=2)), b"".join(get_stream(start=1, end=4))
+
+    dataset = S3MapDataset.from_objects([f"{root}/{name(7)}"], region=REGION, reader_constructor=constructor)
+    assert dataset[0] == (len(contents(7)), contents(7)[2:], contents(7)[1:4])
+
+
+def test_checkpoint(root):
+    model = torch.nn.Linear(100, 100)
+    checkpoint = S3Checkpoint(region=REGION, s3client_config=S3ClientConfig(part_size=16 << 20, force_path_style=True))
+    with checkpoint.writer(f"{root}/epoch0.ckpt") as writer:
+        torch.save(model.state_dict(), writer)
+        assert writer.tell() > 40_000 and writer.writable()
+    with checkpoint.reader(f"{root}/epoch0.ckpt") as reader:
+        state = torch.load(reader, weights_only=True)
+    assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
+    with pytest.raises(ZeroDivisionError), checkpoint.writer(f"{root}/failed") as writer:
+        writer.write(b"x" * 1000)
+        1 / 0
+    assert not s3dlio.exists(f"{root}/failed")
+    writer = checkpoint.writer(f"{root}/plain")
+    writer.write(memoryview(b"123"))
+    writer.close()
+    writer.close()
+    assert writer.closed and s3dlio.get(f"{root}/plain") == b"123"
+    with pytest.raises(ValueError):
+        writer.write(b"4")
+    with pytest.raises(S3Exception):
+        checkpoint.reader(f"{root}/none").read()
+
+
+def test_client(root):
+    bucket, prefix = ("file:///", f"{root[8:]}/") if root.startswith("file:") else (root[5:], "")
+    client = S3Client(REGION)
+    pages = list(client.list_objects(bucket, f"{prefix}train/", max_keys=20))
+    assert [len(page.object_info) for page in pages] == [20, 20, 10]
+    assert pages[0].object_info[1].key == prefix + name(1) and pages[0].object_info[1].size == len(contents(1))
+    assert next(client.list_objects(bucket, prefix, "/")).common_prefixes == [f"{prefix}train/"]
+    client.copy_object(bucket, prefix + name(1), bucket, f"{prefix}copy")
+    assert client.get_object(bucket, f"{prefix}copy").read() == contents(1)
+    client.delete_object(bucket, f"{prefix}copy")
+    with pytest.raises(S3Exception):
+        client.head_object(bucket, f"{prefix}copy")
+
+
+def state():
+    torch.manual_seed(1)
+    return {"model": {"w": torch.randn(300, 200), "b": torch.arange(10)}, "step": 7}
+
+
+def blank():
+    return {"model": {"w": torch.zeros(300, 200), "b": torch.zeros(10, dtype=torch.int64)}, "step": 0}
+
+
+def same(a, b):
+    return all(torch.equal(a["model"][key], b["model"][key]) for key in ("w", "b")) and a["step"] == b["step"]
+
+
+def test_dcp(root):
+    path = f"{root}/checkpoints/7"
+    strategy = our_dcp.RoundRobinPrefixStrategy(["shard1", "shard2"], epoch_num=3)
+    dcp.save(state(), storage_writer=our_dcp.S3StorageWriter(REGION, path, thread_count=2, prefix_strategy=strategy))
+    assert sorted(s3dlio.list_keys(f"{path}/")) == [".metadata", "shard1/"]
+    for constructor in (None, S3ReaderConstructor.default()):
+        found = blank()
+        dcp.load(found, storage_reader=our_dcp.S3StorageReader(REGION, path, reader_constructor=constructor))
+        assert same(found, state())
+    assert our_dcp.S3StorageWriter.validate_checkpoint_id(path) and not our_dcp.S3StorageReader.validate_checkpoint_id("/x")
+    hexes = our_dcp.HexPrefixStrategy(min_prefix_length=2, prefix_count=20)
+    assert [hexes(rank) for rank in (0, 1, 17, 20)] == ["00/__0_", "10/__1_", "11/__17_", "00/__20_"]
+    assert our_dcp.BinaryPrefixStrategy(4, 3, 4).generate_prefix(2) == "010/epoch_4/__2_"
+
+
+THEIRS = """
+import sys, torch, torch.distributed.checkpoint as dcp
+from s3torchconnector.dcp import S3StorageReader, S3StorageWriter
+sys.path.insert(0, {here!r})
+from test_connector_compat import blank, same, state
+region, root = {region!r}, {root!r}
+found = blank()
+dcp.load(found, storage_reader=S3StorageReader(region, root + "/ours"))
+assert same(found, state())
+dcp.save(state(), storage_writer=S3StorageWriter(region, root + "/theirs"))
+print("both read")
+"""
+
+
+@pytest.mark.parametrize("root", ["seaweed"], indirect=True)
+def test_checkpoints_of_the_connector_are_read_and_it_reads_ours(root):
+    dcp.save(state(), storage_writer=our_dcp.S3StorageWriter(REGION, f"{root}/ours"))
+    program = THEIRS.format(here=os.path.dirname(__file__), region=REGION, root=root)
+    env = {**os.environ, "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL_S3"]}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=env)
+    assert done.stdout.endswith("both read\n"), done.stdout + done.stderr
+    found = blank()
+    dcp.load(found, storage_reader=our_dcp.S3StorageReader(REGION, f"{root}/theirs"))
+    assert same(found, state())
