@@ -56,6 +56,14 @@ pub mod formats {
     pub use crate::formats::{Step, hdf5, index, npy, npz, raw, tar, tfrecord, zip};
 }
 
+/// Datasets, and batches drawn from them.
+pub mod loader {
+    pub use crate::loader::{
+        Batch, Dataset, DatasetParams, Field, Format, Loader, LoaderParams, Sample, Stats, merge_states,
+        write_manifest,
+    };
+}
+
 /// For programs that bring their own memory, implement a backend, or have no async runtime.
 pub mod advanced {
     pub use crate::base::buffer::{Buffer, BufferPool, PoolStats, Window, WindowOwner, lend, lend_mut};

@@ -110,6 +110,32 @@ DIRECT_MIN_IO_SIZE = "direct.min_io_size", Kind::Size { min: 0, max: GIB }, "1Mi
     "Smallest O_DIRECT request that a bounce buffer is filled for, rounded up to the alignment.";
 FILE_SYNC = "file.sync", Kind::Bool, "true", ["S3DLIO_FILE_SYNC"],
     "Flush file and folder to the device before a write on file:// or direct:// reports success.";
+LOADER_BATCH_TIMEOUT_MS = "loader.batch_timeout_ms", Kind::Millis { min: 0, max: 604_800_000 }, "0", ["S3DLIO_LOADER_BATCH_TIMEOUT_MS"],
+    "How long a batch is waited for; 0 waits as long as it takes. Then TIMEOUT, or in completion order a short batch of what is there.";
+LOADER_DECOMPRESS = "loader.decompress", Kind::Choice(&["auto", "none"]), "auto", ["S3DLIO_LOADER_DECOMPRESS"],
+    "Whether whole objects whose keys end in .zst are decompressed.";
+LOADER_DROP_LAST = "loader.drop_last", Kind::Bool, "false", ["S3DLIO_LOADER_DROP_LAST"],
+    "Leave out the last batch of an epoch where it is short.";
+LOADER_IN_FLIGHT = "loader.in_flight", Kind::Count { min: 0, max: 4096 }, "0", ["S3DLIO_LOADER_IN_FLIGHT"],
+    "Items that a loader fetches at once; 0 takes transfer.get_many_concurrency.";
+LOADER_ON_ERROR = "loader.on_error", Kind::Choice(&["raise", "skip", "substitute"]), "raise", ["S3DLIO_LOADER_ON_ERROR"],
+    "What becomes of an item that fails: its error is that of the batch, and the next batch goes on behind it; its place stays empty; or the next item takes its place.";
+LOADER_ORDER = "loader.order", Kind::Choice(&["ordered", "completion"]), "ordered", ["S3DLIO_LOADER_ORDER"],
+    "Whether items are handed over in the order of the epoch, or as they arrive, so that none waits for a slow one.";
+LOADER_PREFETCH_BATCHES = "loader.prefetch_batches", Kind::Count { min: 0, max: 1_000_000 }, "8", ["S3DLIO_LOADER_PREFETCH_BATCHES"],
+    "Batches that a loader fetches ahead of the one that is drawn.";
+LOADER_PREFETCH_BYTES = "loader.prefetch_bytes", Kind::Size { min: 64 * KIB, max: 1024 * GIB }, "256MiB", ["S3DLIO_LOADER_PREFETCH_BYTES"],
+    "Bytes that a loader holds ahead of the caller, within memory.budget; exceeded only by the item that the next batch waits for.";
+LOADER_PRESET = "loader.preset", Kind::Choice(&["none", "conservative", "balanced", "aggressive"]), "none", ["S3DLIO_LOADER_PRESET"],
+    "Sets loader.order, loader.in_flight, loader.prefetch_batches and loader.prefetch_bytes where they are not set.";
+LOADER_SHUFFLE = "loader.shuffle", Kind::Choice(&["none", "window", "full"]), "none", ["S3DLIO_LOADER_SHUFFLE"],
+    "The order of an epoch: the dataset's own, permuted within windows, or permuted as a whole where its length is known.";
+LOADER_SHUFFLE_WINDOW = "loader.shuffle_window", Kind::Count { min: 1, max: 1_000_000_000 }, "10000", ["S3DLIO_LOADER_SHUFFLE_WINDOW"],
+    "Items per window of loader.shuffle=window. Of files that are read in sequence a window's records are held in memory.";
+LOADER_SPLIT_FILES = "loader.split_files", Kind::Choice(&["file", "record"]), "file", ["S3DLIO_LOADER_SPLIT_FILES"],
+    "Whether ranks and workers share files that are read in sequence by whole files, or each reads all of them and takes its part of the records.";
+LOADER_VALIDATE = "loader.validate", Kind::Bool, "false", ["S3DLIO_LOADER_VALIDATE"],
+    "Fail items whose object is no longer of the size or ETag that was listed (CHANGED), or not of the checksum that its store recorded (CHECKSUM).";
 LOCAL_BLOCK_SIZE = "local.block_size", Kind::Size { min: 4 * KIB, max: GIB }, "1MiB", ["S3DLIO_LOCAL_BLOCK_SIZE"],
     "Bytes per request where a large direct:// transfer is cut into requests for io_uring, rounded up to the alignment.";
 LOCAL_IO_URING = "local.io_uring", Kind::Choice(&["auto", "on", "off"]), "auto", ["S3DLIO_LOCAL_IO_URING"],

@@ -11,8 +11,22 @@
 //! ```
 
 mod batch;
+mod dataset;
+mod engine;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
+mod loader;
 mod params;
+mod policy;
+mod sampler;
 pub mod source;
+mod state;
+mod stats;
 
 pub use batch::{Batch, Field, Sample};
+pub use dataset::{Dataset, write_manifest};
+pub use loader::Loader;
 pub use params::{DatasetParams, Format, LoaderParams};
+pub use sampler::Permutation;
+pub use state::merge_states;
+pub use stats::Stats;

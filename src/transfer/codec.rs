@@ -1,5 +1,6 @@
 //! zstd as steps over the caller's memory: no I/O, no buffers of our own.
 
+use crate::base::buffer::{Buffer, BufferPool};
 use crate::error::{Code, Error, Result};
 use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
@@ -98,6 +99,33 @@ impl Decompressor {
     /// Whether the input may end here.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
+    }
+}
+
+/// The plain bytes of a whole compressed object. Memory grows with what comes out, whatever the header says.
+pub fn decompress(stored: &[u8]) -> Result<Buffer> {
+    let truncated = || Error::new(Code::Truncated, "the zstd stream ends in the middle of a frame");
+    let pool = BufferPool::global();
+    let told = plain_size(stored).and_then(|size| usize::try_from(size).ok());
+    // Real data rarely shrinks to a thousandth: a header that claims it does not decide how much memory there is.
+    let likely = stored.len().saturating_mul(1000).max(1 << 20);
+    let mut plain = pool.take(told.unwrap_or(stored.len().saturating_mul(4)).clamp(1, likely))?;
+    let mut decompressor = Decompressor::new()?;
+    let (mut at, mut filled) = (0, 0);
+    loop {
+        let step = decompressor.step(&stored[at..], &mut plain.spare_mut()[filled..])?;
+        (at, filled) = (at + step.taken, filled + step.given);
+        plain.set_len(filled);
+        if at == stored.len() && decompressor.is_complete() {
+            return Ok(plain);
+        }
+        if filled == plain.capacity() {
+            let mut larger = pool.take(filled.saturating_mul(2))?;
+            larger.extend_from_slice(&plain);
+            plain = larger;
+        } else if step.taken + step.given == 0 {
+            return Err(truncated());
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use super::tasks::{run_all, try_run_all};
 use crate::base::buffer::{Buffer, BufferPool, Window};
 use crate::error::{Code, Error, Result};
 use crate::options;
-use crate::store::{GetResult, Store, range_len};
+use crate::store::{GetResult, ObjectMeta, Store, range_len};
+use std::future::Future;
 use std::sync::Arc;
 
 /// What the first request asks for where the size is unknown.
@@ -45,7 +46,7 @@ pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Re
             false if length <= plan.threshold => wanted,
             false => FIRST.min(wanted),
         };
-        let (first, meta) = read_first(store, key, offset, first_len).await?;
+        let (first, meta) = read_first(store, key, offset, first_len, None).await?;
         let total = range_len(offset, wanted, meta.size)?;
         if total == first.len() {
             return Ok(first);
@@ -63,6 +64,55 @@ pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Re
     drop((first, head));
     read_pinned(store, key, at, rest, &Pin::of(&meta), &plan).await?;
     owner(total)
+}
+
+/// As [`get_range`], for callers with a budget: `admit` is awaited with the number of bytes before memory for
+/// more than `first` of them is taken, and with what came if that is fewer. With `if_match`, an object of another ETag is
+/// `Changed`. Gives the object's facts, too.
+pub async fn get_admitted<F: Future<Output = ()>>(
+    store: &Store,
+    key: &str,
+    (offset, length): (u64, u64),
+    if_match: Option<&str>,
+    first: u64,
+    mut admit: impl FnMut(u64) -> F,
+) -> Result<(Buffer, ObjectMeta)> {
+    let plan = RangePlan::new(store, store.options());
+    let wanted = usize::try_from(length).unwrap_or(usize::MAX);
+    let context = |e: Error| e.with_context("get", store.root().join(key));
+    check_range(offset, length).map_err(context)?;
+    let blocking = store.capabilities().blocking_io;
+    let mut tries = 0;
+    let (head, meta, total) = loop {
+        let first_len = match blocking {
+            true => {
+                let size = store.stat(key).await.map_err(context)?.size;
+                let bytes = range_len(offset, wanted, size).map_err(context)?;
+                admit(bytes as u64).await;
+                bytes
+            }
+            false => wanted.min(usize::try_from(first).unwrap_or(usize::MAX)).clamp(1, FIRST),
+        };
+        let (head, meta) = read_first(store, key, offset, first_len, if_match).await?;
+        let total = range_len(offset, wanted, meta.size).map_err(context)?;
+        tries += 1;
+        if total == head.len() || !blocking || tries == REPLACED {
+            break (head, meta, total);
+        }
+    };
+    if total != head.len() || !blocking {
+        admit(total as u64).await;
+    }
+    if total == head.len() {
+        return Ok((head, meta));
+    }
+    let (window, owner) = pooled(total)?;
+    let (mut start, rest) = window.split_at(head.len());
+    start.copy_from_slice(&head);
+    let at = offset + head.len() as u64;
+    drop((head, start));
+    read_pinned(store, key, at, rest, &Pin::of(&meta), &plan).await?;
+    Ok((owner(total)?, meta))
 }
 
 /// The whole object into `dst`; `BufferTooSmall` with the detail `required` where it does not fit.

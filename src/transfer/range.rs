@@ -153,11 +153,12 @@ pub(super) async fn read_first(
     key: &str,
     offset: u64,
     limit: usize,
+    if_match: Option<&str>,
 ) -> Result<(Buffer, ObjectMeta)> {
     let context = |e: Error| e.with_context("get", store.root().join(key));
     let (buffer, meta) = match limit {
         0 => (BufferPool::global().take(0)?, store.stat(key).await.map_err(context)?),
-        _ => store.get(key, GetRequest { offset, if_match: None }, limit).await?,
+        _ => store.get(key, GetRequest { offset, if_match: if_match.map(str::to_owned) }, limit).await?,
     };
     check_length(offset, limit, buffer.len(), meta.size).map_err(context)?;
     moved(buffer.len());

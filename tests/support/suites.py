@@ -73,6 +73,7 @@ SUITES = [
     Suite("faultd", "Rust", cargo("-p", "faultd")),
     Suite("net", "Rust", cargo("--test", "net")),
     Suite("transfer", "Rust", cargo("--test", "transfer")),
+    Suite("loader", "Rust", cargo("--test", "loader", "--", "--nocapture"), limit=300),
     Suite("power-cut", "Rust", cargo("--test", "power_cut", "--", "--nocapture"), limit=300),
     Suite("checkpoint-crash", "Rust", cargo("--test", "checkpoint_crash", "--", "--nocapture"), quick=False),
     Suite("checkpoint-scale", "Rust", cargo("--test", "checkpoint_scale"), limit=300),

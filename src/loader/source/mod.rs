@@ -20,11 +20,18 @@
 //! * A stream holds no more than the record it reads and its reader's read-ahead.
 
 mod chunks;
+mod fixed;
+pub(super) mod list;
+pub(super) mod manifest;
 pub mod npz;
+pub(super) mod pattern;
+pub(super) mod prefix;
+mod stores;
 pub mod tar;
 pub mod tfrecord;
 
 use super::batch::Field;
+use super::params::{DatasetParams, Format};
 use crate::error::{Code, Error, Result};
 use crate::store::Store;
 use async_trait::async_trait;
@@ -127,6 +134,17 @@ pub trait RecordFormat: Send + Sync + fmt::Debug {
     fn is_indexed(&self) -> bool {
         false
     }
+}
+
+/// How the files of a dataset are read; `None` where every object is an item.
+pub fn record_format(params: &DatasetParams) -> Result<Option<Arc<dyn RecordFormat>>> {
+    Ok(match params.format {
+        Format::Objects => None,
+        Format::Tar => Some(Arc::new(tar::Tar)),
+        Format::TfRecord => Some(Arc::new(tfrecord::TfRecord::new(params.index.as_deref()))),
+        Format::Npz => Some(Arc::new(npz::Npz::new(params.member.as_deref()))),
+        Format::Fixed => Some(Arc::new(fixed::FixedRecords::new(params)?)),
+    })
 }
 
 /// The error of [`RecordFormat::index`] and [`RecordFormat::open`] where a format has no such way.

@@ -1,0 +1,630 @@
+//! The engine of items whose places are known: whole objects, and ranges of them.
+
+use super::super::sampler::{Origin, Runs, Shard, Shuffle};
+use super::super::source::{Indexed, Location};
+use super::super::stats::Stats;
+use super::fetch::{check, failure, fetch_one, plain, sample};
+use super::{Bounds, Held, Lanes, Outcome, Room, Tag, Taken, panicked};
+use crate::base::sync::lock;
+use crate::error::{Error, Result};
+use crate::transfer;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
+
+/// Items that a lane on a store that blocks takes at once.
+const CHUNK: usize = 64;
+/// Threads for stores that block.
+const MAX_THREADS: usize = 8;
+
+/// Which items there are, and in what order.
+#[derive(Debug)]
+pub struct Draw {
+    pub source: Arc<dyn Indexed>,
+    pub shuffle: Shuffle,
+    pub seed: u64,
+    pub epoch: u64,
+    pub origin: Origin,
+    pub shard: Shard,
+}
+
+impl Draw {
+    /// The item of the shard's `k`-th draw.
+    fn item(&self, k: u64) -> u64 {
+        let position = self.origin.position(self.shard.nth(k));
+        self.shuffle.item(self.seed, self.epoch, self.source.len(), position)
+    }
+
+    /// How many items the shard draws.
+    pub fn count(&self) -> u64 {
+        self.shard.share(self.origin.left(self.source.len()))
+    }
+}
+
+/// An item that a listing gave: the number of its draw, its number in the listing, its place.
+pub type Fed = (u64, u64, Location);
+
+/// Where draws come from.
+#[derive(Debug)]
+pub enum ItemPlan {
+    Known(Draw),
+    /// From a task that lists; it keeps about so many waiting.
+    Fed,
+}
+
+/// Lanes, and what they share.
+#[derive(Debug)]
+pub struct ItemEngine {
+    shared: Arc<Shared>,
+    lanes: Lanes,
+}
+
+#[derive(Debug)]
+pub struct Shared {
+    pub(super) bounds: Bounds,
+    draw: ItemPlan,
+    plan: Mutex<Plan>,
+    /// For lanes, when batches were drawn, items were fed, or all ends.
+    pub(super) room: Notify,
+    /// For the feeder, when what it fed runs low.
+    pub(super) hungry: Notify,
+    /// For who draws.
+    ready: Notify,
+    listed: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Plan {
+    /// The next draw, and the one after the last.
+    next: u64,
+    end: u64,
+    /// Draws that were delivered before.
+    also: Runs,
+    fed: VecDeque<Fed>,
+    /// No more is fed.
+    complete: bool,
+    failure: Option<Error>,
+    /// In order: what was taken and not handed over, from number `base` on; `frontier` of them came without a gap.
+    slots: VecDeque<Option<Outcome>>,
+    base: u64,
+    frontier: usize,
+    /// In the order of arrival: what came.
+    came: VecDeque<Outcome>,
+    taken: u64,
+    in_flight: u64,
+    /// An item went past the bounds and is on its way.
+    over: bool,
+    room: Room,
+    /// How many items who draws waits for; 0 where nobody does.
+    wanted: usize,
+    closed: bool,
+}
+
+/// What a lane does next.
+struct Ticket {
+    /// In the order in which items were taken.
+    number: u64,
+    draw: u64,
+    fed: Option<(u64, Location)>,
+}
+
+impl ItemEngine {
+    /// Starts at draw `first`, without those in `also`.
+    pub fn start(
+        bounds: Bounds,
+        draw: ItemPlan,
+        first: u64,
+        also: Runs,
+        blocking: bool,
+    ) -> Result<ItemEngine> {
+        let end = match &draw {
+            ItemPlan::Known(draw) => draw.count(),
+            ItemPlan::Fed => u64::MAX,
+        };
+        let plan = Plan {
+            next: first,
+            end,
+            also,
+            fed: VecDeque::new(),
+            complete: matches!(draw, ItemPlan::Known(_)),
+            failure: None,
+            slots: VecDeque::new(),
+            base: 0,
+            frontier: 0,
+            came: VecDeque::new(),
+            taken: 0,
+            in_flight: 0,
+            over: false,
+            room: Room::default(),
+            wanted: 0,
+            closed: false,
+        };
+        let left = end.saturating_sub(first);
+        let shared = Arc::new(Shared {
+            bounds,
+            draw,
+            plan: Mutex::new(plan),
+            room: Notify::new(),
+            hungry: Notify::new(),
+            ready: Notify::new(),
+            listed: AtomicU64::new(0),
+        });
+        let engine = ItemEngine { shared, lanes: Lanes::new() };
+        let lanes = match blocking {
+            true => {
+                let processors = std::thread::available_parallelism().map_or(2, |n| n.get());
+                engine.shared.bounds.in_flight.min(processors).min(MAX_THREADS)
+            }
+            false => engine.shared.bounds.in_flight,
+        };
+        let share = engine.shared.bounds.items / (2 * lanes as u64);
+        let chunk = usize::try_from(share).unwrap_or(usize::MAX).clamp(1, CHUNK);
+        for _ in 0..lanes.min(usize::try_from(left).unwrap_or(usize::MAX)) {
+            let lane = Arc::new(Lane { shared: engine.shared.clone(), held: Mutex::default() });
+            match blocking {
+                true => engine.lanes.start(true, lane.run_chunks(chunk))?,
+                false => engine.lanes.start(false, lane.run())?,
+            }
+        }
+        Ok(engine)
+    }
+
+    /// What a feeder needs.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    /// Starts the task that feeds the lanes.
+    pub fn feed(&self, blocking: bool, feeder: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        self.lanes.start(blocking, feeder)
+    }
+
+    pub async fn take(&self, wanted: usize, out: &mut Vec<Outcome>) -> Result<Taken> {
+        loop {
+            let arrival = self.shared.ready.notified();
+            {
+                let mut plan = lock(&self.shared.plan);
+                plan.wanted = 0;
+                let there = plan.available(&self.shared.bounds);
+                let idle = plan.in_flight == 0 && plan.pending() == 0;
+                if there >= wanted || idle && plan.is_drained() {
+                    plan.give(wanted, out, &self.shared.bounds);
+                    drop(plan);
+                    self.shared.room.notify_waiters();
+                    return Ok(if there == 0 { Taken::End } else { Taken::Some });
+                }
+                if idle
+                    && plan.fed.is_empty()
+                    && let Some(error) = plan.failure.take()
+                {
+                    self.shared.hungry.notify_one(); // it tries again
+                    return Err(error);
+                }
+                plan.wanted = wanted;
+            }
+            // What is wanted may be let through only now.
+            self.shared.room.notify_waiters();
+            arrival.await;
+        }
+    }
+
+    pub fn take_now(&self, wanted: usize, out: &mut Vec<Outcome>) {
+        lock(&self.shared.plan).give(wanted, out, &self.shared.bounds);
+        self.shared.room.notify_waiters();
+    }
+
+    pub fn stats(&self, stats: &mut Stats) {
+        let plan = lock(&self.shared.plan);
+        stats.in_flight = plan.in_flight;
+        stats.buffered_items = plan.came.len() as u64 + plan.slots.iter().flatten().count() as u64;
+        stats.buffered_bytes = plan.room.used;
+        stats.listed = self.shared.listed.load(Ordering::Relaxed);
+    }
+
+    pub fn close(&self) {
+        lock(&self.shared.plan).closed = true;
+        self.shared.room.notify_waiters();
+        self.shared.hungry.notify_one();
+    }
+}
+
+impl Plan {
+    /// How many items can be handed over now.
+    fn available(&self, bounds: &Bounds) -> usize {
+        if bounds.in_order { self.frontier } else { self.came.len() }
+    }
+
+    /// Items in order that came behind a gap, or are on their way.
+    fn pending(&self) -> usize {
+        self.slots.len() - self.frontier
+    }
+
+    fn is_drained(&self) -> bool {
+        self.complete && self.fed.is_empty() && (self.next >= self.end || self.end == u64::MAX)
+    }
+
+    fn give(&mut self, wanted: usize, out: &mut Vec<Outcome>, bounds: &Bounds) {
+        for _ in 0..wanted.min(self.available(bounds)) {
+            let next = match bounds.in_order {
+                true => {
+                    self.base += 1;
+                    self.frontier -= 1;
+                    self.slots.pop_front().flatten()
+                }
+                false => self.came.pop_front(),
+            };
+            if let Some(outcome) = next {
+                self.room.release(&outcome.held);
+                out.push(Outcome { held: Held::default(), ..outcome });
+            }
+        }
+    }
+
+    /// The next draw, if the bounds leave room for an item.
+    fn take(&mut self, bounds: &Bounds, known: bool) -> Option<Ticket> {
+        let waiting =
+            if bounds.in_order { self.slots.len() as u64 } else { self.in_flight + self.came.len() as u64 };
+        if waiting >= bounds.items {
+            return None;
+        }
+        let (draw, fed) = match known {
+            true => {
+                while !self.also.is_empty() && self.also.contains(self.next) {
+                    self.next += 1;
+                }
+                if self.next >= self.end {
+                    return None;
+                }
+                self.next += 1;
+                (self.next - 1, None)
+            }
+            false => {
+                let (draw, index, location) = self.fed.pop_front()?;
+                (draw, Some((index, location)))
+            }
+        };
+        let number = self.taken;
+        self.taken += 1;
+        self.in_flight += 1;
+        if bounds.in_order {
+            self.slots.push_back(None);
+        }
+        Some(Ticket { number, draw, fed })
+    }
+
+    fn put(&mut self, number: u64, outcome: Outcome, bounds: &Bounds) {
+        self.in_flight -= 1;
+        if outcome.held.over {
+            self.over = false;
+        }
+        if !bounds.in_order {
+            self.came.push_back(outcome);
+            return;
+        }
+        if let Some(slot) = self.slots.get_mut((number - self.base) as usize) {
+            *slot = Some(outcome);
+        }
+        while self.slots.get(self.frontier).is_some_and(Option::is_some) {
+            self.frontier += 1;
+        }
+    }
+
+    /// Whether the item is one that the batch under way cannot do without, and none other went past the bounds.
+    fn is_needed(&self, number: u64, bounds: &Bounds) -> bool {
+        let wanted =
+            if self.wanted > 0 { self.wanted } else { usize::try_from(bounds.batch).unwrap_or(usize::MAX) };
+        let next = !bounds.in_order || number == self.base + self.frontier as u64;
+        next && !self.over && self.available(bounds) < wanted
+    }
+}
+
+impl Shared {
+    fn known(&self) -> bool {
+        matches!(self.draw, ItemPlan::Known(_))
+    }
+
+    /// Whether a failure waits for who draws.
+    pub(super) fn has_failed(&self) -> bool {
+        lock(&self.plan).failure.is_some()
+    }
+
+    /// Whether the lanes are to end.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.plan).closed
+    }
+
+    /// How many items wait for a lane.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.plan).fed.len()
+    }
+
+    /// Gives lanes work.
+    pub(super) fn push(&self, items: impl IntoIterator<Item = Fed>, listed: u64) {
+        self.listed.fetch_add(listed, Ordering::Relaxed);
+        lock(&self.plan).fed.extend(items);
+        self.room.notify_waiters();
+    }
+
+    /// No more comes; or this went wrong, and the feeder waits until it is to try again.
+    pub(super) fn fed(&self, outcome: Result<()>) {
+        let mut plan = lock(&self.plan);
+        match outcome {
+            Ok(()) => plan.complete = true,
+            Err(error) => plan.failure = Some(error),
+        }
+        drop(plan);
+        self.room.notify_waiters();
+        self.ready.notify_one();
+    }
+
+    /// Leaves what came and takes what is next, at most `most` items; `None` at the end. Wakes who draws where he has
+    /// what he waits for.
+    fn exchange(
+        &self,
+        came: &mut Vec<(u64, Outcome)>,
+        most: usize,
+        tickets: &mut Vec<Ticket>,
+    ) -> Option<bool> {
+        let known = self.known();
+        let mut plan = lock(&self.plan);
+        for (number, outcome) in came.drain(..) {
+            plan.put(number, outcome, &self.bounds);
+        }
+        if plan.closed {
+            return None;
+        }
+        while tickets.len() < most
+            && let Some(ticket) = plan.take(&self.bounds, known)
+        {
+            tickets.push(ticket);
+        }
+        let ended = plan.is_drained();
+        let idle = ended && plan.in_flight == 0;
+        let wakes = plan.wanted > 0 && (plan.available(&self.bounds) >= plan.wanted || idle)
+            || plan.failure.is_some() && plan.in_flight == 0;
+        let starves = !known && !plan.complete;
+        drop(plan);
+        if wakes {
+            self.ready.notify_one();
+        }
+        if starves {
+            self.hungry.notify_one();
+        }
+        if tickets.is_empty() && ended { None } else { Some(!tickets.is_empty()) }
+    }
+
+    fn locate(&self, ticket: &mut Ticket) -> (u64, Result<Location>) {
+        match (ticket.fed.take(), &self.draw) {
+            (Some((index, location)), _) => (index, Ok(location)),
+            (None, ItemPlan::Known(draw)) => {
+                let index = draw.item(ticket.draw);
+                (index, draw.source.locate(index))
+            }
+            (None, ItemPlan::Fed) => (0, Err(panicked())),
+        }
+    }
+
+    fn source(&self) -> Option<&dyn Indexed> {
+        match &self.draw {
+            ItemPlan::Known(draw) => Some(&*draw.source),
+            ItemPlan::Fed => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Lane {
+    shared: Arc<Shared>,
+    /// The item that is being fetched, and what it has of the bounds.
+    held: Mutex<(u64, Held)>,
+}
+
+impl Lane {
+    /// One item after the other.
+    async fn run(self: Arc<Lane>) {
+        let (mut came, mut tickets) = (Vec::new(), Vec::new());
+        while self.next(&mut came, 1, &mut tickets).await {
+            while let Some(ticket) = tickets.pop() {
+                came.push(self.one(ticket).await);
+            }
+        }
+    }
+
+    /// Many items at once, for stores that have a way of their own for that.
+    async fn run_chunks(self: Arc<Lane>, most: usize) {
+        let (mut came, mut tickets) = (Vec::new(), Vec::new());
+        while self.next(&mut came, most, &mut tickets).await {
+            self.chunk(std::mem::take(&mut tickets), &mut came).await;
+        }
+    }
+
+    /// Waits for work; `false` where there is none any more.
+    async fn next(&self, came: &mut Vec<(u64, Outcome)>, most: usize, tickets: &mut Vec<Ticket>) -> bool {
+        loop {
+            // Most of the time there is work, and nobody has to be told.
+            match self.shared.exchange(came, most, tickets) {
+                None => return false,
+                Some(true) => return true,
+                Some(false) => {}
+            }
+            let mut room = pin!(self.shared.room.notified());
+            room.as_mut().enable();
+            match self.shared.exchange(came, most, tickets) {
+                None => return false,
+                Some(true) => return true,
+                Some(false) => room.await,
+            }
+        }
+    }
+
+    async fn one(self: &Arc<Lane>, mut ticket: Ticket) -> (u64, Outcome) {
+        let (index, location) = self.shared.locate(&mut ticket);
+        self.fetch(ticket.number, ticket.draw, index, location).await
+    }
+
+    async fn fetch(
+        self: &Arc<Lane>,
+        number: u64,
+        draw: u64,
+        index: u64,
+        location: Result<Location>,
+    ) -> (u64, Outcome) {
+        *lock(&self.held) = (number, Held::default());
+        let work = async {
+            let location = location?;
+            let data = fetch_one(&location, &self.shared.bounds, |bytes| self.clone().admit(bytes)).await?;
+            sample(self.shared.source(), index, location, data)
+        };
+        let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
+        let held = std::mem::take(&mut lock(&self.held).1);
+        let result = result.map_err(|e| failure(index, e));
+        (number, Outcome { tag: Tag::Item(draw), result, held })
+    }
+
+    /// Waits until the item under way may have so many bytes.
+    async fn admit(self: Arc<Lane>, bytes: u64) {
+        loop {
+            if self.try_admit(bytes) {
+                return;
+            }
+            let mut room = pin!(self.shared.room.notified());
+            room.as_mut().enable();
+            if self.try_admit(bytes) {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    fn try_admit(&self, bytes: u64) -> bool {
+        let mut held = lock(&self.held);
+        let (number, held) = &mut *held;
+        let mut plan = lock(&self.shared.plan);
+        let anyway = held.over;
+        if plan.closed || plan.room.admit(held, bytes, self.shared.bounds.bytes, anyway) {
+            return true;
+        }
+        if !plan.is_needed(*number, &self.shared.bounds) {
+            return false;
+        }
+        plan.over = true;
+        held.over = true;
+        plan.room.admit(held, bytes, self.shared.bounds.bytes, true)
+    }
+
+    async fn chunk(self: &Arc<Lane>, tickets: Vec<Ticket>, came: &mut Vec<(u64, Outcome)>) {
+        let shared = &self.shared;
+        let mut group: Vec<(u64, u64, u64, Location, Held)> = Vec::new();
+        for mut ticket in tickets {
+            let (index, location) = shared.locate(&mut ticket);
+            let location = with_size(location).await;
+            let fit = match &location {
+                Ok(location) => self.fits(location, group.first().map(|(.., first, _)| first)),
+                Err(_) => None,
+            };
+            match (fit, location) {
+                (Some(held), Ok(location)) => {
+                    group.push((ticket.number, ticket.draw, index, location, held));
+                }
+                (_, location) => {
+                    // What was admitted goes first: it may be what all others wait for.
+                    self.group(std::mem::take(&mut group), came).await;
+                    self.leave(came);
+                    let location = match location {
+                        Ok(location) => match self.fits(&location, None) {
+                            Some(held) => {
+                                group.push((ticket.number, ticket.draw, index, location, held));
+                                continue;
+                            }
+                            None => Ok(location),
+                        },
+                        Err(error) => Err(error),
+                    };
+                    came.push(self.fetch(ticket.number, ticket.draw, index, location).await);
+                    self.leave(came);
+                }
+            }
+        }
+        self.group(group, came).await;
+    }
+
+    /// Hands over what came before the lane waits for room.
+    fn leave(&self, came: &mut Vec<(u64, Outcome)>) {
+        if !came.is_empty() {
+            let _ = self.shared.exchange(came, 0, &mut Vec::new());
+        }
+    }
+
+    /// What an item of a group holds, if it can be one: a whole object of the same store, whose size is known and has
+    /// room now.
+    fn fits(&self, location: &Location, first: Option<&Location>) -> Option<Held> {
+        let bounds = &self.shared.bounds;
+        let pinned = bounds.validate && location.etag.is_some();
+        let same = first.is_none_or(|first| Arc::ptr_eq(&first.store, &location.store));
+        if location.range.is_some() || pinned || !same || !location.store.capabilities().blocking_io {
+            return None;
+        }
+        let size = location.size?;
+        let mut held = Held::default();
+        lock(&self.shared.plan).room.admit(&mut held, size, bounds.bytes, false).then_some(held)
+    }
+
+    async fn group(
+        self: &Arc<Lane>,
+        group: Vec<(u64, u64, u64, Location, Held)>,
+        came: &mut Vec<(u64, Outcome)>,
+    ) {
+        let Some((.., first, _)) = group.first() else { return };
+        let store = first.store.clone();
+        let keys: Vec<String> = group.iter().map(|(.., location, _)| location.key().to_owned()).collect();
+        let results = AssertUnwindSafe(transfer::get_many(&store, keys)).catch_unwind().await;
+        let mut results = results.map_or_else(|_| Vec::new(), |results| results).into_iter();
+        for (number, draw, index, location, held) in group {
+            let got = results.next().unwrap_or_else(|| Err(panicked()));
+            *lock(&self.held) = (number, held);
+            let work = async {
+                let data = got?;
+                check(&location, &data, None, &self.shared.bounds)?;
+                let admit = |bytes| self.clone().admit_late(bytes);
+                admit(data.len() as u64).await;
+                let data: Bytes = plain(&location, data, &self.shared.bounds, admit).await?;
+                sample(self.shared.source(), index, location, data)
+            };
+            let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
+            let held = std::mem::take(&mut lock(&self.held).1);
+            let result = result.map_err(|e| failure(index, e));
+            came.push((number, Outcome { tag: Tag::Item(draw), result, held }));
+        }
+    }
+
+    /// Counts bytes that are there already.
+    async fn admit_late(self: Arc<Lane>, bytes: u64) {
+        let mut held = lock(&self.held);
+        let mut plan = lock(&self.shared.plan);
+        plan.room.admit(&mut held.1, bytes, self.shared.bounds.bytes, true);
+    }
+}
+
+/// Asks for the size of a whole object on a store that blocks, where that takes next to nothing.
+async fn with_size(location: Result<Location>) -> Result<Location> {
+    let mut location = location?;
+    if location.expected().is_none() && location.store.capabilities().blocking_io {
+        location.size = Some(location.store.stat(location.key()).await?.size);
+    }
+    Ok(location)
+}
+
+/// How many items a feeder keeps waiting.
+pub fn fed_ahead(bounds: &Bounds) -> usize {
+    let most = usize::try_from(bounds.items).unwrap_or(usize::MAX);
+    most.clamp(256, 4096)
+}
