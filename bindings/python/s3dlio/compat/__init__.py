@@ -24,6 +24,16 @@ _MODULES = {
     "_endpoints": """
         MultiEndpointStore create_multi_endpoint_store create_multi_endpoint_store_from_env
         create_multi_endpoint_store_from_file create_multi_endpoint_store_from_template""",
+    "_parquet": """
+        PyParquetIndex PyParquetItem PyParquetStreamLoader generate_and_write_parquet generate_and_write_parquet_schema
+        generate_and_write_parquet_schema_streaming generate_parquet_bytes generate_parquet_bytes_schema
+        parquet_cache_clear parquet_cache_invalidate parquet_cache_len parquet_get_rg parquet_rg_row_offsets""",
+    "_generate": """
+        Generator create_tfrecord_index generate_data generate_data_with_threads generate_into_buffer
+        generate_npz_bytes get_tfrecord_index_entries index_tfrecord_bytes put_async read_npz read_tfrecord_index""",
+    "_checkpoints": """
+        PyCheckpointStore finalize_distributed_checkpoint load_checkpoint load_checkpoint_with_validation
+        save_checkpoint save_distributed_shard""",
     "_process": """
         configure_s3 configure_tokio_threads finalize_op_log init_logging init_op_log is_op_log_active op_log_stats
         py_default_data_gen_threads py_total_cpus""",
