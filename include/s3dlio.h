@@ -30,7 +30,7 @@
  *
  * 3. Ownership
  * What a function gives through a handle output is the caller's, who frees it with the type's
- * s3dlio_<handle>_free. Free takes NULL, never blocks, never does I/O, never fails, and may be called
+ * s3dlio_<handle>_free. Free takes NULL, never blocks (a loader's for milliseconds), never does I/O, never fails, and may be called
  * on any thread (a finalizer's too) and in any order: children keep what they need of their parents.
  * Strings that are returned as const char * belong to the handle they came from and live as long as it
  * does, unless the function says otherwise. Memory that a caller passes is used only during the call;
@@ -61,8 +61,8 @@
  * S3DLIO_ERR_WOULD_DEADLOCK.
  *
  * 8. fork()
- * After fork() the child uses stores, options, buffers and errors as before: its first operation starts
- * fresh threads and connections. Readers, writers, listers and queues are S3DLIO_ERR_FORKED in the child and go
+ * After fork() the child uses stores, datasets, options, buffers, batches and errors as before: its first operation starts
+ * fresh threads and connections. Readers, writers, listers, loaders and queues are S3DLIO_ERR_FORKED in the child and go
  * on in the parent; freeing them in the child touches nothing of the parent's. fork() waits for no
  * running transfer.
  *
@@ -250,7 +250,7 @@ extern "C" {
 
 /**
  * Not an error: there is nothing more. A lister at its end, a sequential reader at the end of its
- * object, a closed queue whose events were all taken.
+ * object, a loader at the end of its epoch, a closed queue whose events were all taken.
  */
 #define S3DLIO_END 1
 
@@ -275,8 +275,32 @@ extern "C" {
 /** `whence` of s3dlio_reader_seek: from the end. */
 #define S3DLIO_SEEK_END 2
 
+/** `format`: every object is an item. */
+#define S3DLIO_FORMAT_OBJECTS 0
+
+/** `format`: tar files in WebDataset's convention. */
+#define S3DLIO_FORMAT_TAR 1
+
+/** `format`: TFRecord files. */
+#define S3DLIO_FORMAT_TFRECORD 2
+
+/** `format`: NPZ files. */
+#define S3DLIO_FORMAT_NPZ 3
+
+/** `format`: files of records of one size. */
+#define S3DLIO_FORMAT_FIXED 4
+
+/** `format` of s3dlio_generate_object: an HDF5 file. */
+#define S3DLIO_FORMAT_HDF5 5
+
+/** `format` of s3dlio_generate_object: bytes without a format. */
+#define S3DLIO_FORMAT_RAW 6
+
 /** As a length: up to the end of the object. */
 #define S3DLIO_TO_END UINT64_MAX
+
+/** Samples with their bytes. Immutable; any thread, concurrently. */
+typedef struct s3dlio_batch s3dlio_batch;
 
 /**
  * A block of memory, reference counted. Any thread, concurrently; who writes to the memory sees to
@@ -296,11 +320,17 @@ typedef struct s3dlio_checkpoint_shard s3dlio_checkpoint_shard;
 /** One rank's part of one save. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE). */
 typedef struct s3dlio_checkpoint_writer s3dlio_checkpoint_writer;
 
+/** What there is to draw samples from. Any thread, concurrently. */
+typedef struct s3dlio_dataset s3dlio_dataset;
+
 /** An error with everything that is known about it. Immutable; any thread, concurrently. */
 typedef struct s3dlio_error s3dlio_error;
 
 /** A listing under way. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE). */
 typedef struct s3dlio_lister s3dlio_lister;
+
+/** A pass over a dataset. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE). */
+typedef struct s3dlio_loader s3dlio_loader;
 
 /** A submitted operation, to cancel it or to ask how far it is. Any thread, concurrently. */
 typedef struct s3dlio_op s3dlio_op;
@@ -1425,7 +1455,7 @@ int32_t s3dlio_delete(const char *uri, const s3dlio_options *options, s3dlio_err
  * with s3dlio_queue_close, take events until S3DLIO_END, and free it then.
  */
 
-/** The end of one operation. The caller frees data, error and reader where they are not NULL. */
+/** The end of one operation. The caller frees data, error, reader and batch where they are not NULL. */
 typedef struct s3dlio_event {
     /** As it was given to the submit. */
     uint64_t token;
@@ -1450,6 +1480,8 @@ typedef struct s3dlio_event {
     size_t info_count;
     /** What a put or a writer's finish has written; lives as long as data. */
     const s3dlio_write_stats *written;
+    /** The batch that a loader gave, or NULL. */
+    s3dlio_batch *batch;
 } s3dlio_event;
 
 /**
@@ -1710,6 +1742,366 @@ int32_t s3dlio_writer_abort_submit(s3dlio_writer *writer,
 
 /*
  * ==================================================================================================
+ * Datasets
+ *
+ * A dataset is what there is to draw samples from: objects below a URI, a list of URIs, or the records
+ * of files. It is immutable; any thread, concurrently, also in forked children. It holds no connection and
+ * no listing, so it is small, unless it was indexed.
+ *
+ * - S3DLIO_FORMAT_OBJECTS: every object is an item.
+ * - S3DLIO_FORMAT_TAR: tar files in WebDataset's convention, also .tar.zst: members of one base name are
+ *   a sample, with a field for each extension.
+ * - S3DLIO_FORMAT_TFRECORD: every record is an item; index files, where there are some, tell where.
+ * - S3DLIO_FORMAT_NPZ: every member is an item, an NPY file.
+ * - S3DLIO_FORMAT_FIXED: every record_size bytes are an item, after skip_bytes of each file.
+ *
+ * Where the number of items is known, because they were listed in a manifest, given one by one, or
+ * indexed, a dataset can be shuffled as a whole and asked for any item; else it is drawn in sequence as
+ * it is listed and read. URIs may be of different stores. `options` may be NULL; they are copied, and go to the stores
+ * that are opened.
+ *
+ * Beside the errors that a function names, those of stores and gets, and CORRUPT, TRUNCATED and
+ * CHECKSUM_MISMATCH for files of a format that break it.
+ */
+
+/** As a length: nobody knows it, the dataset is drawn in sequence. */
+#define S3DLIO_UNKNOWN_LENGTH UINT64_MAX
+
+/** Which objects, and what is in them. All zero, and NULL, are all objects. */
+typedef struct s3dlio_dataset_params {
+    /** S3DLIO_FORMAT_OBJECTS, _TAR, _TFRECORD, _NPZ or _FIXED. */
+    int32_t format;
+    /** 0. */
+    uint32_t reserved;
+    /**
+     * Of a listing only the keys, relative to its URI, that match: * and ? within a folder, ** across
+     * them, [a-z], {a,b}. NULL: all.
+     */
+    const char *glob;
+    /** Of a listing only the keys, relative to its URI, in which this regular expression is found. NULL: all. */
+    const char *regex;
+    /** FIXED: the bytes of a record. */
+    uint64_t record_size;
+    /** FIXED: bytes before the first record of each file. */
+    uint64_t skip_bytes;
+    /** TFRECORD: what an index file's key has after that of its file, such as ".idx". NULL: there are none. */
+    const char *index;
+    /** NPZ: only members of this name. NULL: all. */
+    const char *member;
+} s3dlio_dataset_params;
+
+/**
+ * Opens what lies below `uri`, which ends in a slash or is read as if it did, or the one object that it
+ * names. Objects are listed when they are drawn, not now. `params` may be NULL. The caller frees the dataset.
+ * Errors: INVALID_ARGUMENT (also parameters that contradict each other), BAD_HANDLE, INVALID_URI,
+ * UNSUPPORTED.
+ * Since: 0.1
+ */
+int32_t s3dlio_dataset_open(const char *uri,
+                            const s3dlio_dataset_params *params,
+                            size_t params_size,
+                            const s3dlio_options *options,
+                            s3dlio_dataset **dataset,
+                            s3dlio_error **err);
+
+/**
+ * Opens `count` objects by their URIs, in this order; schemes and buckets may differ.
+ * Errors: as s3dlio_dataset_open; the error's detail `index` says which URI is wrong.
+ * Since: 0.1
+ */
+int32_t s3dlio_dataset_open_uris(const char *const *uris,
+                                 size_t count,
+                                 const s3dlio_dataset_params *params,
+                                 size_t params_size,
+                                 const s3dlio_options *options,
+                                 s3dlio_dataset **dataset,
+                                 s3dlio_error **err);
+
+/**
+ * Opens the objects of a manifest: a local file of a line for each, the URI and, after tabs, size and ETag
+ * where they are known. It is mapped, not read, and must not change while the dataset lives. An epoch
+ * over a manifest lists nothing and asks for no sizes.
+ * Errors: as s3dlio_dataset_open; NOT_FOUND, IO, CORRUPT (the error names the line).
+ * Since: 0.1
+ */
+int32_t s3dlio_dataset_open_manifest(const char *path,
+                                     const s3dlio_dataset_params *params,
+                                     size_t params_size,
+                                     const s3dlio_options *options,
+                                     s3dlio_dataset **dataset,
+                                     s3dlio_error **err);
+
+/**
+ * Lists what s3dlio_dataset_open would draw from, once, and writes it to the local file `path` as a
+ * manifest, which is there whole or not at all. `count`, which may be NULL, gets the number of objects.
+ * Errors: as s3dlio_dataset_open; IO, NO_SPACE, PERMISSION_DENIED.
+ * Since: 0.1
+ */
+int32_t s3dlio_dataset_write_manifest(const char *uri,
+                                      const s3dlio_dataset_params *params,
+                                      size_t params_size,
+                                      const s3dlio_options *options,
+                                      const char *path,
+                                      uint64_t *count,
+                                      s3dlio_error **err);
+
+/**
+ * How many items there are; S3DLIO_UNKNOWN_LENGTH where that shows only when they are drawn.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t s3dlio_dataset_length(const s3dlio_dataset *dataset, uint64_t *length, s3dlio_error **err);
+
+/**
+ * The same items as a dataset of known length: lists and reads what that takes, and keeps it in memory.
+ * Both are freed separately.
+ * Errors: INVALID_ARGUMENT, BAD_HANDLE, UNSUPPORTED (the format's files can only be read in sequence).
+ * Since: 0.1
+ */
+int32_t s3dlio_dataset_index(const s3dlio_dataset *dataset, s3dlio_dataset **indexed, s3dlio_error **err);
+
+/**
+ * Reads `count` items of a dataset of known length by their numbers; the batch has them in this order.
+ * Errors: INVALID_ARGUMENT (also a number that is not less than the length), BAD_HANDLE, INVALID_STATE (the
+ * length is unknown: index the dataset), and what reading gives. The first of those that failed is the error; its detail
+ * `index` is the item's number.
+ * Since: 0.1
+ */
+int32_t s3dlio_dataset_get_many(const s3dlio_dataset *dataset,
+                                const uint64_t *indices,
+                                size_t count,
+                                s3dlio_batch **batch,
+                                s3dlio_error **err);
+
+/**
+ * Frees the dataset; its loaders go on. NULL and stale handles are ignored.
+ * Since: 0.1
+ */
+void s3dlio_dataset_free(s3dlio_dataset *dataset);
+
+/*
+ * ==================================================================================================
+ * Batches
+ *
+ * A batch is what a loader's next gives: samples with all their bytes, in memory of the library's.
+ * Everything that it points to (samples, fields, texts, data) lives until the batch is freed, also after
+ * its loader and dataset are. Any thread, concurrently, also in forked children. The data is not to be
+ * changed. A batch keeps memory that its loader counts against its budget no more.
+ */
+
+/** One piece of a sample. This struct never grows. */
+typedef struct s3dlio_field {
+    /** "" where the sample has but one; in tar files what follows the sample's key, without the dot: "jpg". */
+    const char *name;
+    /** Never NULL, also where length is 0. Any alignment. */
+    const void *data;
+    /** In bytes. */
+    size_t length;
+} s3dlio_field;
+
+/** One item with its bytes. This struct never grows. */
+typedef struct s3dlio_sample {
+    /** Of the object that the bytes are from. */
+    const char *uri;
+    /** The sample's key in a tar file, the member of an NPZ file, a record's number; "" for whole objects. */
+    const char *name;
+    /**
+     * The item's number in the dataset's own order; of a file of records that is read in sequence the
+     * record's number in its file.
+     */
+    uint64_t index;
+    /** At least one. */
+    const s3dlio_field *fields;
+    /** How many. */
+    size_t field_count;
+    /** The first field's data: all there is, except in tar files. */
+    const void *data;
+    /** The first field's length. */
+    size_t length;
+} s3dlio_sample;
+
+/**
+ * How many samples there are; 0 for NULL and stale handles.
+ * Since: 0.1
+ */
+size_t s3dlio_batch_count(const s3dlio_batch *batch);
+
+/**
+ * The samples, as many as s3dlio_batch_count says; NULL for NULL and stale handles.
+ * Since: 0.1
+ */
+const s3dlio_sample *s3dlio_batch_samples(const s3dlio_batch *batch);
+
+/**
+ * Copies field number `field` of all samples to `dst`, one after the other without gaps. `offsets`,
+ * which may be NULL, gets where each begins, and after them where the last one ends: count + 1 numbers.
+ * Errors: INVALID_ARGUMENT (also where a sample has no such field), BAD_HANDLE, BUFFER_TOO_SMALL (the
+ * error's detail `required` is the size in bytes; dst and offsets are as they were).
+ * Since: 0.1
+ */
+int32_t s3dlio_batch_gather(const s3dlio_batch *batch,
+                            size_t field,
+                            void *dst,
+                            size_t capacity,
+                            uint64_t *offsets,
+                            s3dlio_error **err);
+
+/**
+ * Frees the batch with all that it points to. NULL and stale handles are ignored.
+ * Since: 0.1
+ */
+void s3dlio_batch_free(s3dlio_batch *batch);
+
+/*
+ * ==================================================================================================
+ * Loaders
+ *
+ * A loader is one worker's pass over one epoch of a dataset: it gives batch after batch, and fetches
+ * ahead meanwhile, within the bounds of the loader.* options. The order follows from dataset, seed and
+ * epoch (option loader.shuffle) and is the same on every machine; the ranks and their workers share it out
+ * without overlap. Any thread, one call at a time; another one meanwhile is INVALID_STATE. After fork() an
+ * inherited one is FORKED: open another one there, of the same dataset.
+ *
+ * s3dlio_loader_state says what was given so far, as JSON to be stored with a checkpoint. A loader that
+ * is opened with it goes on as if it had never stopped. What another number of ranks or workers is to go
+ * on with is the states of all loaders of the old run: the rest is then dealt anew, every item once.
+ *
+ * Where an item cannot be read (option loader.on_error): raise, the default, makes it the error of a
+ * next, which names its URI, and the next call goes on after it; skip and substitute leave it out, and
+ * s3dlio_loader_stats counts it.
+ *
+ *     while ((status = s3dlio_loader_next(loader, &batch, &err)) == S3DLIO_OK) {
+ *         const s3dlio_sample *samples = s3dlio_batch_samples(batch);
+ *         for (size_t i = 0; i < s3dlio_batch_count(batch); i++) train(samples[i].data, samples[i].length);
+ *         s3dlio_batch_free(batch);
+ *     }
+ *
+ * Beside the errors that a function names, those of datasets, and FORKED and SHUTDOWN.
+ */
+
+/** Which part of an epoch is drawn, and how. All zero: the first epoch, alone, in batches of 1. */
+typedef struct s3dlio_loader_params {
+    /** Samples in a batch; the last one may have fewer (option loader.drop_last). 0 is 1. */
+    uint64_t batch_size;
+    /** Of the order; the same on every rank. */
+    uint64_t seed;
+    /** Other epochs have other orders. */
+    uint64_t epoch;
+    /** Of this process, from 0. */
+    uint32_t rank;
+    /** How many ranks; 0 is 1. */
+    uint32_t world_size;
+    /** Which of the loaders that share this rank, from 0. */
+    uint32_t worker;
+    /** How many of them; 0 is 1. */
+    uint32_t workers;
+    /**
+     * To go on: what s3dlio_loader_state gave, of this shard, or of all shards of the old run in any
+     * order, or one text that s3dlio_loader_merge_states made. Seed and epoch are then those of the states.
+     */
+    const char *const *states;
+    /** How many; 0: the epoch begins. */
+    size_t state_count;
+} s3dlio_loader_params;
+
+/** What a loader did, and what it has at hand. */
+typedef struct s3dlio_loader_stats {
+    /** Samples given. */
+    uint64_t items;
+    /** Their bytes. */
+    uint64_t bytes;
+    /** Batches given. */
+    uint64_t batches;
+    /** Items left out because they could not be read. */
+    uint64_t skipped;
+    /** Of them, those whose place another one took. */
+    uint64_t substituted;
+    /** How long calls of next waited, in nanoseconds: what the training loop lost to data. */
+    uint64_t wait_ns;
+    /** Requests under way. */
+    uint64_t in_flight;
+    /** Items that were fetched and not yet given. */
+    uint64_t buffered_items;
+    /** Their bytes. */
+    uint64_t buffered_bytes;
+    /** Objects listed so far. */
+    uint64_t listed;
+} s3dlio_loader_stats;
+
+/**
+ * Begins a pass over a dataset, or goes on with one. `params` and `options` may be NULL; the options
+ * go over those of the environment. The caller frees the loader.
+ * Errors: INVALID_ARGUMENT (also a full shuffle of a dataset of unknown length, a rank or worker that is
+ * not less than their number, fewer files of records than shards, a state of another dataset or run, and
+ * states of which one is missing), CORRUPT (a state is malformed), BAD_HANDLE, INVALID_OPTION.
+ * Since: 0.1
+ */
+int32_t s3dlio_loader_open(const s3dlio_dataset *dataset,
+                           const s3dlio_loader_params *params,
+                           size_t params_size,
+                           const s3dlio_options *options,
+                           s3dlio_loader **loader,
+                           s3dlio_error **err);
+
+/**
+ * The next batch: S3DLIO_OK and the batch, which the caller frees, or S3DLIO_END at the end of the
+ * epoch. Blocks until all samples of the batch are there.
+ * Errors: what reading an item gave (on_error raise; the next call goes on after it), TIMEOUT (option
+ * loader.batch_timeout_ms; nothing is lost, call again).
+ * Since: 0.1
+ */
+int32_t s3dlio_loader_next(s3dlio_loader *loader, s3dlio_batch **batch, s3dlio_error **err);
+
+/**
+ * Starts waiting for the next batch, as s3dlio_loader_next; the event has it in batch, or the status
+ * S3DLIO_END. One at a time. A batch whose submit was cancelled was not given: the next one has it.
+ * Errors: those of submits: INVALID_ARGUMENT, BAD_HANDLE, INVALID_STATE, FORKED, SHUTDOWN, OUT_OF_MEMORY.
+ * Since: 0.1
+ */
+int32_t s3dlio_loader_next_submit(s3dlio_loader *loader,
+                                  const s3dlio_queue *queue,
+                                  uint64_t token,
+                                  s3dlio_op **op,
+                                  s3dlio_error **err);
+
+/**
+ * What was given so far, as JSON: store it, and open a loader with it. What was fetched ahead does not
+ * count as given. The caller frees the buffer, which has a NUL after its bytes.
+ * Since: 0.1
+ */
+int32_t s3dlio_loader_state(s3dlio_loader *loader, s3dlio_buffer **json, s3dlio_error **err);
+
+/**
+ * One state of the states of all shards of a run, in any order: for another number of ranks or workers,
+ * each of which opens its loader with it. The caller frees the buffer, which has a NUL after its bytes.
+ * Errors: INVALID_ARGUMENT (no states, one of another run, a shard that is missing or there twice), CORRUPT
+ * (one that is malformed), OUT_OF_MEMORY.
+ * Since: 0.1
+ */
+int32_t s3dlio_loader_merge_states(const char *const *states,
+                                   size_t count,
+                                   s3dlio_buffer **json,
+                                   s3dlio_error **err);
+
+/**
+ * What the loader did so far.
+ * Since: 0.1
+ */
+int32_t s3dlio_loader_get_stats(s3dlio_loader *loader,
+                                s3dlio_loader_stats *stats,
+                                size_t stats_size,
+                                s3dlio_error **err);
+
+/**
+ * Ends the loader: cancels its requests and, unlike other frees, waits until its tasks have ended, which
+ * takes milliseconds; where another call is under way, that one ends first and the tasks end with it.
+ * Batches that were given stay. NULL and stale handles are ignored.
+ * Since: 0.1
+ */
+void s3dlio_loader_free(s3dlio_loader *loader);
+
+/*
+ * ==================================================================================================
  * Synthetic data
  *
  * Bytes for benchmarks and tests: what storage can neither guess, deduplicate nor compress, or only as
@@ -1743,6 +2135,30 @@ typedef struct s3dlio_generate_params {
     uint32_t reserved;
 } s3dlio_generate_params;
 
+/** A whole object in a format. All zero is refused: something has to say how large it is. */
+typedef struct s3dlio_generate_object_params {
+    /**
+     * S3DLIO_FORMAT_OBJECTS, _RAW or _FIXED: records without anything between them; _TAR: a sample for each
+     * record, 000000000.bin, 000000001.bin ...; _TFRECORD; _NPZ and _HDF5: one array.
+     */
+    int32_t format;
+    /** How many numbers shape has. */
+    uint32_t ndim;
+    /**
+     * Of an array, as for tensors; NULL is "U8". Types of 8-bit floats and BF16 are none of NumPy's.
+     * Floats are any bits, NaN among them.
+     */
+    const char *dtype;
+    /** Of an array. */
+    const uint64_t *shape;
+    /** How many records, 0 is 1; of an array, unless 0, how many of this shape are stacked along a first axis. */
+    uint64_t count;
+    /** Bytes of a record. */
+    uint64_t record_size;
+    /** Of an array, NULL is "x"; of a tar file the members' extension, NULL is "bin". */
+    const char *name;
+} s3dlio_generate_object_params;
+
 /**
  * Fills `dst` with `length` bytes of object `object` from `offset` on. `params` may be NULL.
  * Since: 0.1
@@ -1754,6 +2170,20 @@ int32_t s3dlio_generate(const s3dlio_generate_params *params,
                         void *dst,
                         size_t length,
                         s3dlio_error **err);
+
+/**
+ * Makes a whole object in one of the formats. Its payload is what s3dlio_generate makes of that object from
+ * offset 0 on, with the format's heads and checksums between. The caller frees the buffer.
+ * Errors: INVALID_ARGUMENT (also a type or name that the format cannot hold), OUT_OF_MEMORY.
+ * Since: 0.1
+ */
+int32_t s3dlio_generate_object(const s3dlio_generate_params *params,
+                               size_t params_size,
+                               const s3dlio_generate_object_params *object_params,
+                               size_t object_params_size,
+                               uint64_t object,
+                               s3dlio_buffer **data,
+                               s3dlio_error **err);
 
 /*
  * ==================================================================================================

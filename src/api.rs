@@ -47,7 +47,7 @@ pub mod checkpoint {
 
 /// Synthetic data: [`Generator`](datagen::Generator).
 pub mod datagen {
-    pub use crate::datagen::{Generator, Params};
+    pub use crate::datagen::{Generator, ObjectFormat, ObjectParams, Params};
 }
 
 /// File formats of training data, as bytes.

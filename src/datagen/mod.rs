@@ -6,12 +6,15 @@
 //! Objects of different numbers or seeds share no block.
 
 mod block;
+mod objects;
 mod page;
 mod sys;
 
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
 use crate::runtime::with_signals_blocked;
+pub use objects::{ObjectFormat, ObjectParams};
+
 use block::Blocks;
 use page::{Key, PAGE, Pages, UNIT};
 use std::num::NonZeroUsize;

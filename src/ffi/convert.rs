@@ -98,6 +98,19 @@ pub unsafe fn memory<'a>(dst: *mut c_void, length: usize) -> Result<&'a mut [u8]
     unsafe { slice_mut(dst.cast(), length, "dst") }
 }
 
+/// An array of texts, copied.
+///
+/// # Safety
+/// `start` is NULL or has `count` NULL or NUL-terminated strings.
+pub unsafe fn texts(start: *const *const c_char, count: usize, name: &str) -> Result<Vec<String>> {
+    // SAFETY: passed on.
+    let pointers = unsafe { slice(start, count, name) }?;
+    let each = pointers.iter().enumerate();
+    // SAFETY: passed on.
+    each.map(|(index, pointer)| unsafe { Ok(text(*pointer, &format!("{name}[{index}]"))?.to_owned()) })
+        .collect()
+}
+
 /// Pairs of texts as a map.
 ///
 /// # Safety

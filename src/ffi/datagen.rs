@@ -14,12 +14,14 @@
 //! Any thread, concurrently. Large memory is filled by many threads, which end with the call. The errors
 //! are INVALID_ARGUMENT and OUT_OF_MEMORY.
 
+use super::buffer::BufferValue;
 use super::convert::*;
 use super::guard;
-use super::types::s3dlio_error;
-use crate::datagen::{Generator, Params};
+use super::types::*;
+use crate::base::buffer::Buffer;
+use crate::datagen::{Generator, ObjectFormat, ObjectParams, Params};
 use crate::error::Result;
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 
 /// What the data is like. All zero are the defaults.
 #[repr(C)]
@@ -42,6 +44,32 @@ pub struct s3dlio_generate_params {
 // SAFETY: numbers without padding; all-zero is a value.
 unsafe impl Plain for s3dlio_generate_params {}
 const _: () = assert!(size_of::<s3dlio_generate_params>() == 8 * 4 + 4 * 2);
+
+/// A whole object in a format. All zero is refused: something has to say how large it is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct s3dlio_generate_object_params {
+    /// S3DLIO_FORMAT_OBJECTS, _RAW or _FIXED: records without anything between them; _TAR: a sample for each
+    /// record, 000000000.bin, 000000001.bin ...; _TFRECORD; _NPZ and _HDF5: one array.
+    pub format: i32,
+    /// How many numbers shape has.
+    pub ndim: u32,
+    /// Of an array, as for tensors; NULL is "U8". Types of 8-bit floats and BF16 are none of NumPy's.
+    /// Floats are any bits, NaN among them.
+    pub dtype: *const c_char,
+    /// Of an array.
+    pub shape: *const u64,
+    /// How many records, 0 is 1; of an array, unless 0, how many of this shape are stacked along a first axis.
+    pub count: u64,
+    /// Bytes of a record.
+    pub record_size: u64,
+    /// Of an array, NULL is "x"; of a tar file the members' extension, NULL is "bin".
+    pub name: *const c_char,
+}
+
+// SAFETY: integers and nullable pointers without padding.
+unsafe impl Plain for s3dlio_generate_object_params {}
+const _: () = assert!(size_of::<s3dlio_generate_object_params>() == 4 * 2 + 8 * 5);
 
 /// The generator that the caller's parameters ask for.
 ///
@@ -79,6 +107,50 @@ pub unsafe extern "C" fn s3dlio_generate(
         guard::call("s3dlio_generate", err, || {
             let (generator, memory) = (generator(params, params_size)?, memory(dst, length)?);
             generator.fill(object, offset, memory)
+        })
+    }
+}
+
+/// Makes a whole object in one of the formats. Its payload is what s3dlio_generate makes of that object from
+/// offset 0 on, with the format's heads and checksums between. The caller frees the buffer.
+/// Errors: INVALID_ARGUMENT (also a type or name that the format cannot hold), OUT_OF_MEMORY.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn s3dlio_generate_object(
+    params: *const s3dlio_generate_params,
+    params_size: usize,
+    object_params: *const s3dlio_generate_object_params,
+    object_params_size: usize,
+    object: u64,
+    data: *mut *mut s3dlio_buffer,
+    err: *mut *mut s3dlio_error,
+) -> i32 {
+    // SAFETY: the promise of the module `ffi`.
+    unsafe {
+        guard::call("s3dlio_generate_object", err, || {
+            let (out, generator) = (Out::new(data, "data")?, generator(params, params_size)?);
+            let given = read_struct(object_params, object_params_size, "object_params")?
+                .ok_or_else(|| invalid("object_params is NULL"))?;
+            let format = match given.format {
+                S3DLIO_FORMAT_OBJECTS | S3DLIO_FORMAT_RAW | S3DLIO_FORMAT_FIXED => ObjectFormat::Raw,
+                S3DLIO_FORMAT_TAR => ObjectFormat::Tar,
+                S3DLIO_FORMAT_TFRECORD => ObjectFormat::TfRecord,
+                S3DLIO_FORMAT_NPZ => ObjectFormat::Npz,
+                S3DLIO_FORMAT_HDF5 => ObjectFormat::Hdf5,
+                other => return Err(invalid(format!("format is {other}; expected S3DLIO_FORMAT_*"))),
+            };
+            let made = generator.object(
+                object,
+                &ObjectParams {
+                    format,
+                    dtype: optional_text(given.dtype, "dtype")?.unwrap_or("U8").to_owned(),
+                    shape: slice(given.shape, given.ndim as usize, "shape")?.to_vec(),
+                    count: given.count,
+                    record_size: given.record_size,
+                    name: optional_text(given.name, "name")?.unwrap_or_default().to_owned(),
+                },
+            )?;
+            out.set_handle(BufferValue::new(Buffer::copy_of(&made)?))
         })
     }
 }

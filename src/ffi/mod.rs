@@ -13,6 +13,7 @@
 
 #![allow(non_camel_case_types)] // the names of the header
 
+mod batch;
 mod buffer;
 mod checkpoint;
 mod checkpoint_manage;
@@ -21,6 +22,7 @@ mod checkpoint_submit;
 mod checkpoint_writer;
 mod convert;
 mod datagen;
+mod dataset;
 mod error;
 mod get;
 mod guard;
@@ -28,6 +30,7 @@ mod handle;
 mod info;
 mod library;
 mod lister;
+mod loader;
 mod log;
 mod many;
 mod oneshot;

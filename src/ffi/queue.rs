@@ -18,6 +18,7 @@
 //! Freeing a queue cancels what is under way, and then nobody can tell when the memory is free. So end
 //! with s3dlio_queue_close, take events until S3DLIO_END, and free it then.
 
+use super::batch::BatchValue;
 use super::buffer::BufferValue;
 use super::convert::*;
 use super::error::handle_of;
@@ -35,7 +36,7 @@ use crate::transfer::WriteStats;
 use std::ptr;
 use std::time::Duration;
 
-/// The end of one operation. The caller frees data, error and reader where they are not NULL.
+/// The end of one operation. The caller frees data, error, reader and batch where they are not NULL.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct s3dlio_event {
@@ -60,11 +61,13 @@ pub struct s3dlio_event {
     pub info_count: usize,
     /// What a put or a writer's finish has written; lives as long as data.
     pub written: *const s3dlio_write_stats,
+    /// The batch that a loader gave, or NULL.
+    pub batch: *mut s3dlio_batch,
 }
 
 // SAFETY: integers and pointers without padding (the size below).
 unsafe impl Plain for s3dlio_event {}
-const _: () = assert!(size_of::<s3dlio_event>() == 8 + 4 * 2 + 8 * 7);
+const _: () = assert!(size_of::<s3dlio_event>() == 8 + 4 * 2 + 8 * 8);
 
 /// Of s3dlio_event in version 0.1; no program's is smaller.
 const FIRST_SIZE: usize = 72;
@@ -80,6 +83,7 @@ pub enum Value {
     End,
     Written(WriteStats),
     Reader(Box<ReaderValue>),
+    Batch(Box<BatchValue>),
 }
 
 impl Handle for s3dlio_queue {
@@ -133,6 +137,7 @@ fn raw_event(event: Event<Value>) -> s3dlio_event {
         infos: ptr::null(),
         info_count: 0,
         written: ptr::null(),
+        batch: ptr::null_mut(),
     };
     let outcome = event.outcome.and_then(|value| fill(&mut raw, value));
     if let Err(error) = outcome {
@@ -169,6 +174,11 @@ fn fill(raw: &mut s3dlio_event, value: Value) -> Result<()> {
             (raw.written, raw.bytes) = (start, stats.bytes);
         }
         Value::Reader(reader) => raw.reader = handle::insert(*reader)?,
+        Value::Batch(batch) => {
+            let bytes = batch.bytes();
+            raw.batch = handle::insert(*batch)?;
+            raw.bytes = bytes;
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::ffi::{c_char, c_void};
 /// Success.
 pub const S3DLIO_OK: i32 = 0;
 /// Not an error: there is nothing more. A lister at its end, a sequential reader at the end of its
-/// object, a closed queue whose events were all taken.
+/// object, a loader at the end of its epoch, a closed queue whose events were all taken.
 pub const S3DLIO_END: i32 = 1;
 /// Not an error: a wait ended without an event.
 pub const S3DLIO_TIMEOUT: i32 = 2;
@@ -28,6 +28,21 @@ pub const S3DLIO_SEEK_SET: i32 = 0;
 pub const S3DLIO_SEEK_CUR: i32 = 1;
 /// `whence` of s3dlio_reader_seek: from the end.
 pub const S3DLIO_SEEK_END: i32 = 2;
+
+/// `format`: every object is an item.
+pub const S3DLIO_FORMAT_OBJECTS: i32 = 0;
+/// `format`: tar files in WebDataset's convention.
+pub const S3DLIO_FORMAT_TAR: i32 = 1;
+/// `format`: TFRecord files.
+pub const S3DLIO_FORMAT_TFRECORD: i32 = 2;
+/// `format`: NPZ files.
+pub const S3DLIO_FORMAT_NPZ: i32 = 3;
+/// `format`: files of records of one size.
+pub const S3DLIO_FORMAT_FIXED: i32 = 4;
+/// `format` of s3dlio_generate_object: an HDF5 file.
+pub const S3DLIO_FORMAT_HDF5: i32 = 5;
+/// `format` of s3dlio_generate_object: bytes without a format.
+pub const S3DLIO_FORMAT_RAW: i32 = 6;
 
 /// As a length: up to the end of the object.
 pub const S3DLIO_TO_END: u64 = u64::MAX;
@@ -49,6 +64,13 @@ pub struct s3dlio_lister(());
 pub struct s3dlio_reader(());
 /// One object that is being written. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE).
 pub struct s3dlio_writer(());
+
+/// What there is to draw samples from. Any thread, concurrently.
+pub struct s3dlio_dataset(());
+/// A pass over a dataset. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE).
+pub struct s3dlio_loader(());
+/// Samples with their bytes. Immutable; any thread, concurrently.
+pub struct s3dlio_batch(());
 
 /// One rank's part of one save. Any thread, one at a time (else S3DLIO_ERR_INVALID_STATE).
 pub struct s3dlio_checkpoint_writer(());

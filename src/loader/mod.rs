@@ -15,6 +15,7 @@ mod dataset;
 mod engine;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod gather;
 mod loader;
 mod params;
 mod policy;

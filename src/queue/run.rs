@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub struct Work {
     /// Names it in errors.
     pub operation: &'static str,
+    /// Empty where it is about many.
     pub uri: String,
     /// Whether it does its I/O on the thread that polls it.
     pub blocking: bool,

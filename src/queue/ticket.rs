@@ -67,7 +67,10 @@ impl<T: Send + 'static> Ticket<T> {
     fn context(&self, error: Error) -> Error {
         // A deeper layer names the operation better.
         let error = error.with_operation(self.operation);
-        if error.uri().is_some() { error } else { error.with_context(self.operation, &self.uri) }
+        match error.uri().is_some() || self.uri.is_empty() {
+            true => error,
+            false => error.with_context(self.operation, &self.uri),
+        }
     }
 
     /// Of a ticket that nobody settled.

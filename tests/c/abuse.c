@@ -63,6 +63,7 @@ static void take_shared(void) {
         free_handle(BUFFER, event.data);
         free_handle(ERROR, event.error);
         free_handle(READER, event.reader);
+        free_handle(BATCH, event.batch);
     }
 }
 
@@ -89,9 +90,9 @@ static void *free_under_use(void *number) {
             if (e->result == STATUS_ && got == 0) { /* what the call made */
                 void *made[] = {s.buffer, s.options,  s.store,      s.lister,      s.reader,       s.writer, s.queue, s.op,
                                 s.save,   s.shard,    s.checkpoint, s.got.data,    s.event.data,   s.event.error,
-                                s.event.reader};
+                                s.event.reader, s.event.batch, s.dataset, s.loader, s.batch};
                 enum handle_type types[] = {BUFFER, OPTIONS, STORE,      LISTER, READER, WRITER, QUEUE, OP,
-                                            SAVE,   SHARD,   CHECKPOINT, BUFFER, BUFFER, ERROR,  READER};
+                                            SAVE,   SHARD,   CHECKPOINT, BUFFER, BUFFER, ERROR,  READER, BATCH, DATASET, LOADER, BATCH};
                 for (size_t m = 0; m < sizeof made / sizeof made[0]; m++) {
                     if (made[m] != stale[NONE]) free_handle(types[m], made[m]);
                 }

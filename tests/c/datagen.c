@@ -117,6 +117,55 @@ static void refused(s3dlio_generate_params params, const char *what) {
     s3dlio_error_free(err);
 }
 
+/* Objects of every format, by what their first bytes and sizes say; their readers have them in loader.c and Rust. */
+static void whole_objects(void) {
+    s3dlio_error *err = NULL;
+    s3dlio_generate_params params = params_of(9, 0, 0);
+    const uint64_t shape[] = {3, 5};
+    s3dlio_generate_object_params object = {.count = 4, .record_size = 1000, .ndim = 2, .shape = shape, .dtype = "F32", .name = "x"};
+    unsigned char *payload = made(&params, 6, 0, 4000);
+    static const struct {
+        int32_t format;
+        size_t size, at;
+        const char *magic;
+    } kinds[] = {
+        {S3DLIO_FORMAT_OBJECTS, 4000, 0, NULL}, {S3DLIO_FORMAT_RAW, 4000, 0, NULL},
+        {S3DLIO_FORMAT_FIXED, 4000, 0, NULL},   {S3DLIO_FORMAT_TFRECORD, 4064, 12, NULL},
+        {S3DLIO_FORMAT_TAR, 7168, 512, NULL},   {S3DLIO_FORMAT_NPZ, 0, 0, "PK\003\004"},
+        {S3DLIO_FORMAT_HDF5, 0, 0, "\211HDF\r\n\032\n"},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        s3dlio_buffer *data = NULL;
+        object.format = kinds[i].format;
+        OK(s3dlio_generate_object(&params, sizeof params, &object, sizeof object, 6, &data, &err));
+        const unsigned char *bytes = s3dlio_buffer_data(data);
+        size_t size = s3dlio_buffer_size(data);
+        if (kinds[i].magic) {
+            CHECK(size > 240 && memcmp(bytes, kinds[i].magic, 4) == 0);
+            CHECK(memmem(bytes, size, payload, 240) != NULL);
+        } else {
+            CHECK(size == kinds[i].size && memcmp(bytes + kinds[i].at, payload, 1000) == 0);
+        }
+        s3dlio_buffer_free(data);
+    }
+    free(payload);
+    s3dlio_buffer *none = NULL;
+    object.format = 7;
+    STATUS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_generate_object(NULL, 0, &object, sizeof object, 6, &none, &err));
+    object.format = S3DLIO_FORMAT_NPZ, object.dtype = "BF16";
+    STATUS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_generate_object(NULL, 0, &object, sizeof object, 6, &none, &err));
+    object.dtype = "U8", object.shape = NULL;
+    STATUS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_generate_object(NULL, 0, &object, sizeof object, 6, &none, &err));
+    object.shape = shape, object.count = UINT64_MAX / 2;
+    STATUS(S3DLIO_ERR_OUT_OF_MEMORY, s3dlio_generate_object(NULL, 0, &object, sizeof object, 6, &none, &err));
+    object.format = S3DLIO_FORMAT_RAW, object.record_size = 0;
+    STATUS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_generate_object(NULL, 0, &object, sizeof object, 6, &none, &err));
+    STATUS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_generate_object(NULL, 0, NULL, 0, 6, &none, &err));
+    object.record_size = 10, object.count = 1;
+    STATUS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_generate_object(NULL, 0, &object, sizeof object, 6, NULL, &err));
+    CHECK(none == NULL);
+}
+
 static void errors(void) {
     s3dlio_error *err = NULL;
     char memory[16] = "as it was";
@@ -145,6 +194,7 @@ int main(void) {
     ratios();
     objects_and_seeds();
     callers_and_children();
+    whole_objects();
     errors();
     return summary("datagen");
 }

@@ -6,7 +6,7 @@
 #include "test.h"
 
 enum handle_type {
-    NONE, ERROR, BUFFER, OPTIONS, STORE, LISTER, READER, WRITER, QUEUE, OP, SAVE, SHARD, CHECKPOINT, HANDLE_TYPES
+    NONE, ERROR, BUFFER, OPTIONS, STORE, LISTER, READER, WRITER, QUEUE, OP, SAVE, SHARD, CHECKPOINT, DATASET, LOADER, BATCH, HANDLE_TYPES
 };
 
 /* How a function tells of a bad handle: a status, 0 or NULL, or nothing. NULLABLE: a status, but NULL
@@ -162,7 +162,28 @@ static void no_log(int32_t level, const char *target, const char *message, void 
     X(s3dlio_checkpoint_writer_commit_submit, SAVE, STATUS_, (h, shared_queue, 16, &s->op, err))             \
     X(s3dlio_checkpoint_load_submit, CHECKPOINT, STATUS_,                                                    \
       (h, &lent_request, 1, shared_queue, 17, &s->op, err))                                                  \
-    X(s3dlio_generate, NONE, STATUS_, (NULL, 0, 0, 0, s->memory, sizeof s->memory, err))
+    X(s3dlio_dataset_open, NONE, STATUS_, ("memory://exports", NULL, 0, NULL, &s->dataset, err))             \
+    X(s3dlio_dataset_open_uris, NONE, STATUS_, (one_uri, 1, NULL, 0, NULL, &s->dataset, err))                \
+    X(s3dlio_dataset_open_manifest, NONE, STATUS_, (manifest_path(), NULL, 0, NULL, &s->dataset, err))       \
+    X(s3dlio_dataset_write_manifest, NONE, STATUS_,                                                          \
+      ("memory://exports", NULL, 0, NULL, manifest_path(), &s->number, err))                                 \
+    X(s3dlio_dataset_length, DATASET, STATUS_, (h, &s->number, err))                                         \
+    X(s3dlio_dataset_index, DATASET, STATUS_, (h, &s->dataset, err))                                         \
+    X(s3dlio_dataset_get_many, DATASET, STATUS_, (h, &s->position, 1, &s->batch, err))                       \
+    X(s3dlio_dataset_free, DATASET, FREE, (h))                                                               \
+    X(s3dlio_loader_open, DATASET, STATUS_, (h, NULL, 0, NULL, &s->loader, err))                             \
+    X(s3dlio_loader_next, LOADER, STATUS_, (h, &s->batch, err))                                              \
+    X(s3dlio_loader_next_submit, LOADER, STATUS_, (h, shared_queue, 18, &s->op, err))                        \
+    X(s3dlio_loader_state, LOADER, STATUS_, (h, &s->buffer, err))                                            \
+    X(s3dlio_loader_merge_states, NONE, STATUS_, (one_uri, 1, &s->buffer, err))                              \
+    X(s3dlio_loader_get_stats, LOADER, STATUS_, (h, &s->loaded, sizeof s->loaded, err))                      \
+    X(s3dlio_loader_free, LOADER, FREE, (h))                                                                 \
+    X(s3dlio_batch_count, BATCH, VALUE, (h))                                                                 \
+    X(s3dlio_batch_samples, BATCH, VALUE, (h))                                                               \
+    X(s3dlio_batch_gather, BATCH, STATUS_, (h, 0, s->memory, sizeof s->memory, NULL, err))                   \
+    X(s3dlio_batch_free, BATCH, FREE, (h))                                                                   \
+    X(s3dlio_generate, NONE, STATUS_, (NULL, 0, 0, 0, lent_memory, sizeof lent_memory, err))                 \
+    X(s3dlio_generate_object, NONE, STATUS_, (NULL, 0, &s->object, sizeof s->object, 0, &s->buffer, err))
 
 /* Outputs and memory for one call. A failed call leaves all before `range` as it was. */
 typedef struct {
@@ -187,6 +208,10 @@ typedef struct {
     s3dlio_checkpoint_info about;
     s3dlio_entry_info entry;
     s3dlio_shard_info stored;
+    s3dlio_dataset *dataset;
+    s3dlio_loader *loader;
+    s3dlio_batch *batch;
+    s3dlio_loader_stats loaded;
     void *pointer;
     const char *text;
     size_t size;
@@ -201,6 +226,8 @@ typedef struct {
     s3dlio_checkpoint_params params;
     s3dlio_tensor tensor;
     s3dlio_tensor_request request;
+    s3dlio_generate_object_params object;
+    uint64_t position;
 } scratch;
 
 /* A step that no save of this process had. */
@@ -225,6 +252,7 @@ static inline void prepare(scratch *s) {
     s->params.step = fresh_step();
     s->params.world_size = 1;
     s->tensor = (s3dlio_tensor){.name = "w", .dtype = "U8", .shape = one_byte, .ndim = 1, .data = "x", .length = 1};
+    s->object.record_size = 10;
     s->request = (s3dlio_tensor_request){.name = "w", .rank = -1, .data = s->memory, .length = 1};
 }
 
@@ -235,6 +263,25 @@ static inline int untouched(const scratch *s) {
         if (bytes[i] != 0x5a) return 0;
     }
     return s->range.bytes_read == 0 && s->got.data == NULL;
+}
+
+static const char *const one_uri[1] = {"memory://exports/key"};
+
+/* A manifest of one object, of this process alone; gone with it. */
+static char manifest_name[80];
+static inline void remove_manifest(void) { unlink(manifest_name); }
+static inline void make_manifest(void) {
+    snprintf(manifest_name, sizeof manifest_name, "/tmp/s3dlio-exports-%ld", (long)getpid());
+    FILE *file = fopen(manifest_name, "w");
+    if (file == NULL) return;
+    fputs("memory://exports/key\n", file);
+    fclose(file);
+    atexit(remove_manifest);
+}
+static inline const char *manifest_path(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_manifest);
+    return manifest_name;
 }
 
 /* For functions that take a buffer beside their handle. */
@@ -304,6 +351,10 @@ static inline void live_handles(void *handles[HANDLE_TYPES]) {
     s3dlio_queue_new((s3dlio_queue **)&handles[QUEUE], NULL);
     s3dlio_store_stat_submit(handles[STORE], "key", handles[QUEUE], 1, (s3dlio_op **)&handles[OP], NULL);
     live_checkpoints(handles);
+    s3dlio_dataset_open_uris(one_uri, 1, NULL, 0, NULL, (s3dlio_dataset **)&handles[DATASET], NULL);
+    s3dlio_loader_open(handles[DATASET], NULL, 0, NULL, (s3dlio_loader **)&handles[LOADER], NULL);
+    const uint64_t first = 0;
+    s3dlio_dataset_get_many(handles[DATASET], &first, 1, (s3dlio_batch **)&handles[BATCH], NULL);
 }
 
 static inline void free_handle(enum handle_type type, void *handle) {
@@ -320,6 +371,9 @@ static inline void free_handle(enum handle_type type, void *handle) {
     case SAVE: s3dlio_checkpoint_writer_free(handle); break;
     case SHARD: s3dlio_checkpoint_shard_free(handle); break;
     case CHECKPOINT: s3dlio_checkpoint_free(handle); break;
+    case DATASET: s3dlio_dataset_free(handle); break;
+    case LOADER: s3dlio_loader_free(handle); break;
+    case BATCH: s3dlio_batch_free(handle); break;
     default: break;
     }
 }

@@ -28,6 +28,9 @@ static const char *other_function(enum handle_type type, const char *than) {
         [OP] = {"s3dlio_op_cancel", "s3dlio_op_progress"},
         [SAVE] = {"s3dlio_checkpoint_writer_abort", "s3dlio_checkpoint_writer_finish"},
         [SHARD] = {"s3dlio_checkpoint_shard_write", "s3dlio_checkpoint_shard_finish"},
+        [DATASET] = {"s3dlio_dataset_length", "s3dlio_dataset_index"},
+        [LOADER] = {"s3dlio_loader_state", "s3dlio_loader_next"},
+        [BATCH] = {"s3dlio_batch_gather", NULL},
         [CHECKPOINT] = {"s3dlio_checkpoint_find", "s3dlio_checkpoint_load"},
     };
     return pairs[type][0] == NULL || strcmp(pairs[type][0], than) != 0 ? pairs[type][0] : pairs[type][1];

@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 mode=${1:-plain}
 shift || true
-programs=${*:-basic abuse panic bad_input stress queue checkpoint datagen faults traffic fork exit}
+programs=${*:-basic abuse panic bad_input stress queue checkpoint loader datagen faults traffic fork exit}
 target=${CARGO_TARGET_DIR:-$root/target}
 lib=${S3DLIO_LIB_DIR:-$target/release}
 out=$(mktemp -d)
@@ -148,7 +148,7 @@ valgrind)
     all=$programs
     for programs in $all; do
         case $programs in faults | traffic) continue ;; esac # their deadlines are too short for Valgrind
-        case $programs in fork | bad_input | checkpoint | datagen) run $memcheck --leak-check=no ;; *) run $memcheck $leaks ;; esac
+        case $programs in fork | bad_input | checkpoint | loader | datagen) run $memcheck --leak-check=no ;; *) run $memcheck $leaks ;; esac
     done
     ;;
 asan)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compiles every C example of docs/c.md and README.md; whole programs are also linked and run.
+"""Compiles every C example of docs/c.md, docs/datagen.md and README.md; whole programs are also linked and run.
 
 A block ```c is a whole program, a block ```c fragment is the body of a function with `store`, `key` and `err`.
 Fragments are run, too: on a store that holds what they expect. Environment: S3DLIO_LIB_DIR (with
@@ -44,7 +44,7 @@ int main(void) {
 
 def programs():
     """Gives (name, source) of every example."""
-    for page in ("docs/c.md", "README.md"):
+    for page in ("docs/c.md", "docs/datagen.md", "README.md"):
         text = (ROOT / page).read_text()
         for match in re.finditer(r"^```c( fragment)?\n(.*?)^```$", text, re.M | re.S):
             line = text.count("\n", 0, match.start()) + 1
