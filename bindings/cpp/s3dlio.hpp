@@ -10,7 +10,7 @@
 ///
 /// **Errors.** Every function that is not `noexcept` throws `s3dlio::error` when the library reports
 /// one, and `std::bad_alloc` when a C++ allocation fails. Nothing is lost or leaked by either.
-/// Destructors never throw, block or do I/O.
+/// Destructors never throw, block or do I/O; `queue` and `loader` say what theirs wait for.
 ///
 /// **Ownership.** Handle classes are move-only. A moved-from object holds nothing: it may be destroyed
 /// or assigned to, and any other use throws `S3DLIO_ERR_INVALID_ARGUMENT`. Readers, writers, listers
@@ -180,6 +180,9 @@ struct deleter {
     void operator()(s3dlio_op* handle) const noexcept { s3dlio_op_free(handle); }
     void operator()(s3dlio_checkpoint_writer* handle) const noexcept { s3dlio_checkpoint_writer_free(handle); }
     void operator()(s3dlio_checkpoint_shard* handle) const noexcept { s3dlio_checkpoint_shard_free(handle); }
+    void operator()(s3dlio_dataset* handle) const noexcept { s3dlio_dataset_free(handle); }
+    void operator()(s3dlio_loader* handle) const noexcept { s3dlio_loader_free(handle); }
+    void operator()(s3dlio_batch* handle) const noexcept { s3dlio_batch_free(handle); }
     void operator()(s3dlio_checkpoint* handle) const noexcept { s3dlio_checkpoint_free(handle); }
 };
 
@@ -1763,6 +1766,455 @@ class checkpoint {
     detail::owned<s3dlio_checkpoint> handle_;
 };
 
+// ------------------------------------------------------------------------------- datasets and loaders
+
+/// What the objects of a dataset hold; the last two only `generate_object` knows.
+enum class format : std::int32_t {
+    objects = S3DLIO_FORMAT_OBJECTS,
+    tar = S3DLIO_FORMAT_TAR,
+    tfrecord = S3DLIO_FORMAT_TFRECORD,
+    npz = S3DLIO_FORMAT_NPZ,
+    fixed = S3DLIO_FORMAT_FIXED,
+    hdf5 = S3DLIO_FORMAT_HDF5,
+    raw = S3DLIO_FORMAT_RAW,
+};
+
+/// One piece of a sample; lives as long as its batch.
+struct field {
+    /// Empty where the sample has but one; in tar files what follows the sample's key: `jpg`.
+    std::string_view name;
+    byte_view data;
+};
+
+/// One item with its bytes: a view into its batch, cheap to copy.
+class sample {
+  public:
+    explicit sample(const s3dlio_sample& raw) noexcept : raw_(&raw) {}
+
+    /// Of the object that the bytes are from.
+    std::string_view uri() const noexcept { return raw_->uri; }
+    /// The key in a tar file, the member of an NPZ file, a record's number; empty for whole objects.
+    std::string_view name() const noexcept { return raw_->name; }
+    /// The item's number in the dataset's own order, or the record's in its file where files are read in sequence.
+    std::uint64_t index() const noexcept { return raw_->index; }
+    /// The first field's bytes: all there is, except in tar files.
+    byte_view data() const noexcept { return {raw_->data, raw_->length}; }
+    /// How many fields there are, at least one.
+    std::size_t field_count() const noexcept { return raw_->field_count; }
+    /// Field `number`, counted from 0.
+    s3dlio::field field(std::size_t number) const {
+        if (number >= raw_->field_count) {
+            throw error(S3DLIO_ERR_INVALID_ARGUMENT, "the sample has no field " + std::to_string(number));
+        }
+        return {raw_->fields[number].name, {raw_->fields[number].data, raw_->fields[number].length}};
+    }
+    /// The bytes of the field of this name; nothing where there is none.
+    std::optional<byte_view> find(std::string_view name) const {
+        for (std::size_t i = 0; i < raw_->field_count; ++i) {
+            if (raw_->fields[i].name == name) return field(i).data;
+        }
+        return std::nullopt;
+    }
+
+  private:
+    const s3dlio_sample* raw_;
+};
+
+/// Samples with all their bytes, in memory of the library's. Outlives its loader. Threads: any, concurrently.
+///
+///     for (s3dlio::sample sample : batch) train(sample.data());
+class batch {
+  public:
+    /// Takes a C handle over.
+    explicit batch(s3dlio_batch* raw) noexcept : handle_(raw) {}
+
+    std::size_t size() const noexcept { return s3dlio_batch_count(handle_.get()); }
+    bool empty() const noexcept { return size() == 0; }
+    /// Sample `number`, counted from 0 and less than `size()`.
+    sample operator[](std::size_t number) const noexcept { return sample(s3dlio_batch_samples(handle_.get())[number]); }
+
+    /// Gives samples by value: they are views.
+    class iterator {
+      public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = sample;
+        using difference_type = std::ptrdiff_t;
+        using pointer = void;
+        using reference = sample;
+
+        iterator() = default;
+        explicit iterator(const s3dlio_sample* at) noexcept : at_(at) {}
+        sample operator*() const noexcept { return sample(*at_); }
+        iterator& operator++() noexcept {
+            ++at_;
+            return *this;
+        }
+        iterator operator++(int) noexcept { return iterator(at_++); }
+        friend bool operator==(const iterator& a, const iterator& b) noexcept { return a.at_ == b.at_; }
+        friend bool operator!=(const iterator& a, const iterator& b) noexcept { return a.at_ != b.at_; }
+
+      private:
+        const s3dlio_sample* at_ = nullptr;
+    };
+    iterator begin() const noexcept { return iterator(s3dlio_batch_samples(handle_.get())); }
+    iterator end() const noexcept { return iterator(s3dlio_batch_samples(handle_.get()) + size()); }
+
+    /// Copies field `field` of all samples to `dst` without gaps; gives where each begins and, last, where they end.
+    /// `S3DLIO_ERR_BUFFER_TOO_SMALL` says what is needed in `required()`.
+    std::vector<std::uint64_t> gather_into(mutable_byte_view dst, std::size_t field = 0) const {
+        std::vector<std::uint64_t> offsets(size() + 1);
+        detail::outcome outcome;
+        outcome.check(s3dlio_batch_gather(handle_.get(), field, dst.data(), dst.size(), offsets.data(), outcome.slot()));
+        return offsets;
+    }
+    /// As above into a vector, which is made as long as the bytes are; `T` is what they are made of, such as `float`.
+    template <class T>
+    std::vector<std::uint64_t> gather(std::vector<T>& to, std::size_t field = 0) const {
+        static_assert(std::is_trivially_copyable_v<T>, "bytes are copied into it");
+        std::uint64_t bytes = 0;
+        for (s3dlio::sample sample : *this) bytes += sample.field(field).data.size();
+        if (bytes % sizeof(T) != 0) {
+            throw error(S3DLIO_ERR_INVALID_ARGUMENT, "the samples have " + std::to_string(bytes) + " bytes, which are no whole elements of " +
+                                                         std::to_string(sizeof(T)));
+        }
+        to.resize(static_cast<std::size_t>(bytes / sizeof(T)));
+        return gather_into(to, field);
+    }
+
+    /// The C handle, still owned here.
+    s3dlio_batch* get() const noexcept { return handle_.get(); }
+
+  private:
+    detail::owned<s3dlio_batch> handle_;
+};
+
+/// Which objects a dataset has, and what is in them. Empty texts and zeros stand for nothing.
+struct dataset_params {
+    s3dlio::format format = s3dlio::format::objects;
+    /// Of a listing only the keys, relative to its URI, that match: `*`, `?`, `**`, `[a-z]`, `{a,b}`.
+    std::string glob{};
+    /// Of a listing only the keys, relative to its URI, in which this is found.
+    std::string regex{};
+    /// `fixed`: the bytes of a record, and those before the first one of each file.
+    std::uint64_t record_size = 0;
+    std::uint64_t skip_bytes = 0;
+    /// `tfrecord`: what an index file's key has after that of its file, such as `.idx`.
+    std::string index{};
+    /// `npz`: only members of this name.
+    std::string member{};
+};
+
+namespace detail {
+
+/// The C form; borrows the texts.
+inline s3dlio_dataset_params raw_params(const dataset_params& params) {
+    const auto text_of = [](const std::string& text, const char* what) {
+        static_cast<void>(argument_text(text, what));
+        return text.empty() ? nullptr : text.c_str();
+    };
+    s3dlio_dataset_params raw{};
+    raw.format = static_cast<std::int32_t>(params.format);
+    raw.glob = text_of(params.glob, "the glob");
+    raw.regex = text_of(params.regex, "the regular expression");
+    raw.record_size = params.record_size;
+    raw.skip_bytes = params.skip_bytes;
+    raw.index = text_of(params.index, "the index");
+    raw.member = text_of(params.member, "the member");
+    return raw;
+}
+
+inline std::vector<const char*> pointers_to(const std::vector<std::string>& texts, const char* what) {
+    std::vector<const char*> pointers;
+    pointers.reserve(texts.size());
+    for (const std::string& text : texts) {
+        static_cast<void>(argument_text(text, what));
+        pointers.push_back(text.c_str());
+    }
+    return pointers;
+}
+
+} // namespace detail
+
+/// What there is to draw samples from; immutable. Threads: any, concurrently, also in forked children.
+class dataset {
+  public:
+    /// What lies below `uri`, or the one object that it names; listed when it is drawn.
+    explicit dataset(std::string_view uri, const dataset_params& params = {}) : dataset(uri, params, nullptr) {}
+    dataset(std::string_view uri, const dataset_params& params, const options& options)
+        : dataset(uri, params, options.get()) {}
+
+    /// Objects by their URIs, in this order; schemes and buckets may differ.
+    static dataset of(const std::vector<std::string>& uris, const dataset_params& params = {}) {
+        return of(uris, params, nullptr);
+    }
+    static dataset of(const std::vector<std::string>& uris, const dataset_params& params, const options& options) {
+        return of(uris, params, options.get());
+    }
+    /// The objects of a manifest, a local file that `write_manifest` made.
+    static dataset manifest(std::string_view path, const dataset_params& params = {}) { return manifest(path, params, nullptr); }
+    static dataset manifest(std::string_view path, const dataset_params& params, const options& options) {
+        return manifest(path, params, options.get());
+    }
+    /// Lists what a dataset of `uri` would draw from and writes it to a local file; gives the number of objects.
+    static std::uint64_t write_manifest(std::string_view uri, std::string_view path, const dataset_params& params = {}) {
+        return write_manifest(uri, path, params, nullptr);
+    }
+    static std::uint64_t write_manifest(std::string_view uri, std::string_view path, const dataset_params& params,
+                                        const options& options) {
+        return write_manifest(uri, path, params, options.get());
+    }
+
+    /// How many items there are; nothing where that shows only when they are drawn.
+    std::optional<std::uint64_t> length() const {
+        detail::outcome outcome;
+        std::uint64_t length = 0;
+        outcome.check(s3dlio_dataset_length(handle_.get(), &length, outcome.slot()));
+        if (length == S3DLIO_UNKNOWN_LENGTH) return std::nullopt;
+        return length;
+    }
+    /// The same items with a known length: lists and reads what that takes.
+    dataset index() const {
+        detail::outcome outcome;
+        s3dlio_dataset* raw = nullptr;
+        outcome.check(s3dlio_dataset_index(handle_.get(), &raw, outcome.slot()));
+        return dataset(raw);
+    }
+    /// Items by their numbers, in this order. Needs a known length.
+    batch get_many(const std::vector<std::uint64_t>& indices) const {
+        detail::outcome outcome;
+        s3dlio_batch* raw = nullptr;
+        outcome.check(s3dlio_dataset_get_many(handle_.get(), indices.data(), indices.size(), &raw, outcome.slot()));
+        return batch(raw);
+    }
+
+    /// Takes a C handle over.
+    explicit dataset(s3dlio_dataset* raw) noexcept : handle_(raw) {}
+    /// The C handle, still owned here.
+    s3dlio_dataset* get() const noexcept { return handle_.get(); }
+
+  private:
+    dataset(std::string_view uri, const dataset_params& params, const s3dlio_options* options) {
+        const std::string c_uri = detail::uri_text(uri);
+        const s3dlio_dataset_params raw_params = detail::raw_params(params);
+        detail::outcome outcome;
+        s3dlio_dataset* raw = nullptr;
+        outcome.check(s3dlio_dataset_open(c_uri.c_str(), &raw_params, sizeof raw_params, options, &raw, outcome.slot()));
+        handle_.reset(raw);
+    }
+    static dataset of(const std::vector<std::string>& uris, const dataset_params& params, const s3dlio_options* options) {
+        const std::vector<const char*> pointers = detail::pointers_to(uris, "a URI");
+        const s3dlio_dataset_params raw_params = detail::raw_params(params);
+        detail::outcome outcome;
+        s3dlio_dataset* raw = nullptr;
+        outcome.check(s3dlio_dataset_open_uris(pointers.data(), pointers.size(), &raw_params, sizeof raw_params, options, &raw,
+                                               outcome.slot()));
+        return dataset(raw);
+    }
+    static dataset manifest(std::string_view path, const dataset_params& params, const s3dlio_options* options) {
+        const std::string c_path = detail::argument_text(path, "the path");
+        const s3dlio_dataset_params raw_params = detail::raw_params(params);
+        detail::outcome outcome;
+        s3dlio_dataset* raw = nullptr;
+        outcome.check(s3dlio_dataset_open_manifest(c_path.c_str(), &raw_params, sizeof raw_params, options, &raw, outcome.slot()));
+        return dataset(raw);
+    }
+    static std::uint64_t write_manifest(std::string_view uri, std::string_view path, const dataset_params& params,
+                                        const s3dlio_options* options) {
+        const std::string c_uri = detail::uri_text(uri), c_path = detail::argument_text(path, "the path");
+        const s3dlio_dataset_params raw_params = detail::raw_params(params);
+        detail::outcome outcome;
+        std::uint64_t count = 0;
+        outcome.check(s3dlio_dataset_write_manifest(c_uri.c_str(), &raw_params, sizeof raw_params, options, c_path.c_str(), &count,
+                                                    outcome.slot()));
+        return count;
+    }
+
+    detail::owned<s3dlio_dataset> handle_;
+};
+
+/// Which part of an epoch is drawn, and how.
+struct loader_params {
+    std::uint64_t batch_size = 1;
+    /// The same on every rank.
+    std::uint64_t seed = 0;
+    std::uint64_t epoch = 0;
+    std::uint32_t rank = 0;
+    std::uint32_t world_size = 1;
+    /// Of those that share the rank.
+    std::uint32_t worker = 0;
+    std::uint32_t workers = 1;
+    /// To go on: what `loader::state` gave, of this shard or of all shards of the old run.
+    std::vector<std::string> states{};
+};
+
+/// One worker's pass over one epoch. Threads: one at a time. The destructor waits for the loader's tasks to
+/// end, which takes milliseconds.
+///
+///     s3dlio::loader loader(dataset, params, {{"loader.shuffle", "full"}});
+///     for (const s3dlio::batch& batch : loader)
+///         for (s3dlio::sample sample : batch) train(sample.data());
+///
+/// An error of an item is thrown by the loop; another loop over the same loader goes on after it.
+class loader {
+  public:
+    explicit loader(const dataset& dataset, const loader_params& params = {}) : loader(dataset, params, nullptr) {}
+    loader(const dataset& dataset, const loader_params& params, const options& options)
+        : loader(dataset, params, options.get()) {}
+
+    /// The next batch, or nothing at the end of the epoch.
+    std::optional<batch> next() { return next(handle_.get()); }
+
+    /// Single-pass input iterator. Must not outlive the loader, which may be moved meanwhile.
+    class iterator {
+      public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = batch;
+        using difference_type = std::ptrdiff_t;
+        using pointer = batch*;
+        using reference = batch&;
+
+        /// The end.
+        iterator() = default;
+        /// The batch may be moved from to keep it.
+        reference operator*() const noexcept { return **batch_; }
+        pointer operator->() const noexcept { return &**batch_; }
+        iterator& operator++() {
+            batch_.reset(); // its memory serves the next one
+            fetch();
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator& a, const iterator& b) noexcept { return !a.batch_ == !b.batch_; }
+        friend bool operator!=(const iterator& a, const iterator& b) noexcept { return !(a == b); }
+
+      private:
+        friend class loader;
+        explicit iterator(s3dlio_loader* source) : source_(source) { fetch(); }
+        void fetch() {
+            if (std::optional<batch> next = loader::next(source_)) batch_ = std::make_shared<std::optional<batch>>(std::move(next));
+        }
+        s3dlio_loader* source_ = nullptr;
+        std::shared_ptr<std::optional<batch>> batch_;
+    };
+    /// Goes on where the loader is; waits for a batch.
+    iterator begin() { return iterator(handle_.get()); }
+    iterator end() noexcept { return {}; }
+
+    /// What was given so far, as JSON, to go on from: `loader_params::states`.
+    std::string state() const {
+        detail::outcome outcome;
+        s3dlio_buffer* raw = nullptr;
+        outcome.check(s3dlio_loader_state(handle_.get(), &raw, outcome.slot()));
+        return std::string(buffer(raw).text());
+    }
+    /// What the loader did so far; `wait_ns` is what the program lost to data.
+    s3dlio_loader_stats stats() const {
+        detail::outcome outcome;
+        s3dlio_loader_stats stats{};
+        outcome.check(s3dlio_loader_get_stats(handle_.get(), &stats, sizeof stats, outcome.slot()));
+        return stats;
+    }
+    /// One state of those of all shards of a run, for another number of ranks or workers.
+    static std::string merge_states(const std::vector<std::string>& states) {
+        const std::vector<const char*> pointers = detail::pointers_to(states, "a state");
+        detail::outcome outcome;
+        s3dlio_buffer* raw = nullptr;
+        outcome.check(s3dlio_loader_merge_states(pointers.data(), pointers.size(), &raw, outcome.slot()));
+        return std::string(buffer(raw).text());
+    }
+
+    /// The C handle, still owned here.
+    s3dlio_loader* get() const noexcept { return handle_.get(); }
+
+  private:
+    loader(const dataset& dataset, const loader_params& params, const s3dlio_options* options) {
+        const std::vector<const char*> states = detail::pointers_to(params.states, "a state");
+        s3dlio_loader_params raw_params{};
+        raw_params.batch_size = params.batch_size;
+        raw_params.seed = params.seed;
+        raw_params.epoch = params.epoch;
+        raw_params.rank = params.rank;
+        raw_params.world_size = params.world_size;
+        raw_params.worker = params.worker;
+        raw_params.workers = params.workers;
+        raw_params.states = states.data();
+        raw_params.state_count = states.size();
+        detail::outcome outcome;
+        s3dlio_loader* raw = nullptr;
+        outcome.check(s3dlio_loader_open(dataset.get(), &raw_params, sizeof raw_params, options, &raw, outcome.slot()));
+        handle_.reset(raw);
+    }
+    static std::optional<batch> next(s3dlio_loader* source) {
+        detail::outcome outcome;
+        s3dlio_batch* raw = nullptr;
+        if (outcome.check(s3dlio_loader_next(source, &raw, outcome.slot())) == S3DLIO_END) return std::nullopt;
+        return batch(raw);
+    }
+    detail::owned<s3dlio_loader> handle_;
+};
+
+// --------------------------------------------------------------------------------- synthetic data
+
+/// What generated data is like.
+struct generate_params {
+    std::uint64_t seed = 0;
+    /// Blocks for each one of different content.
+    double dedupe = 1;
+    /// Bytes for each one that zstd leaves.
+    double compress = 1;
+    /// The unit of deduplication in bytes; 0 is 4096.
+    std::uint64_t block_size = 0;
+    /// 0: one for each processor.
+    std::uint32_t threads = 0;
+};
+
+/// What an object of generated data is; see `s3dlio_generate_object_params`.
+struct generate_object_params {
+    s3dlio::format format = s3dlio::format::raw;
+    std::uint64_t count = 0;
+    std::uint64_t record_size = 0;
+    std::string dtype = "U8";
+    std::vector<std::uint64_t> shape{};
+    std::string name{};
+};
+
+namespace detail {
+inline s3dlio_generate_params raw_params(const generate_params& params) {
+    s3dlio_generate_params raw{};
+    raw.seed = params.seed;
+    raw.dedupe = params.dedupe;
+    raw.compress = params.compress;
+    raw.block_size = params.block_size;
+    raw.threads = params.threads;
+    return raw;
+}
+} // namespace detail
+
+/// Fills `dst` with the bytes of object `object` from `offset` on: the same ones whenever and wherever.
+inline void generate(mutable_byte_view dst, std::uint64_t object, std::uint64_t offset = 0, const generate_params& params = {}) {
+    const s3dlio_generate_params raw_params = detail::raw_params(params);
+    detail::outcome outcome;
+    outcome.check(s3dlio_generate(&raw_params, sizeof raw_params, object, offset, dst.data(), dst.size(), outcome.slot()));
+}
+
+/// A whole object in a format.
+inline buffer generate_object(std::uint64_t object, const generate_object_params& what, const generate_params& params = {}) {
+    const s3dlio_generate_params raw_params = detail::raw_params(params);
+    const std::string dtype = detail::argument_text(what.dtype, "the dtype"), name = detail::argument_text(what.name, "the name");
+    s3dlio_generate_object_params raw_what{};
+    raw_what.format = static_cast<std::int32_t>(what.format);
+    raw_what.ndim = static_cast<std::uint32_t>(what.shape.size());
+    raw_what.dtype = dtype.c_str();
+    raw_what.shape = what.shape.data();
+    raw_what.count = what.count;
+    raw_what.record_size = what.record_size;
+    raw_what.name = name.c_str();
+    detail::outcome outcome;
+    s3dlio_buffer* raw = nullptr;
+    outcome.check(s3dlio_generate_object(&raw_params, sizeof raw_params, &raw_what, sizeof raw_what, object, &raw, outcome.slot()));
+    return buffer(raw);
+}
+
 // ------------------------------------------------------------------------------------------- queue
 
 namespace detail {
@@ -1957,6 +2409,19 @@ class queue {
                 return s3dlio_writer_finish_submit(writer.get(), handle_.get(), token, op, err);
             });
     }
+    /// The loader's next batch; nothing at the end of the epoch. One at a time on a loader. A cancelled one takes
+    /// nothing: the next has its batch.
+    operation<std::optional<batch>> next(loader& loader) {
+        return submit<std::optional<batch>>(
+            [](s3dlio_event& event) {
+                std::optional<batch> given;
+                if (event.batch != nullptr) given.emplace(std::exchange(event.batch, nullptr));
+                return given;
+            },
+            [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
+                return s3dlio_loader_next_submit(loader.get(), handle_.get(), token, op, err);
+            });
+    }
     /// Stores what is left of a rank's part of a save, as `checkpoint_writer::finish`.
     operation<void> finish(checkpoint_writer& writer) {
         return submit<void>([](s3dlio_event&) {}, [&](std::uint64_t token, s3dlio_op** op, s3dlio_error** err) {
@@ -2042,6 +2507,7 @@ class queue {
         s3dlio_buffer_free(event.data);
         s3dlio_error_free(event.error);
         s3dlio_reader_free(event.reader);
+        s3dlio_batch_free(event.batch);
         return status;
     }
 

@@ -56,7 +56,7 @@ ranks() {
 }
 fails() { ! "$@"; }
 check "" cmake -S . -B "$work/cmake" -DS3DLIO_BUILD_EXAMPLES=ON -DS3DLIO_INSTALL=OFF
-check "" cmake --build "$work/cmake" --target s3dlio_checkpoint_mpi
+check "" cmake --build "$work/cmake" --target s3dlio_checkpoint_mpi s3dlio_train
 check "saved step 100 by 4 ranks" ranks 4 save "file://$work/mpi"
 check "loaded step 100 of 4 ranks by 2 ranks: every element is right" ranks 2 load "file://$work/mpi"
 check "loaded step 100 of 4 ranks by 3 ranks: every element is right" ranks 3 load "file://$work/mpi" 100
@@ -68,5 +68,9 @@ check "saved step 7 by 2 ranks" s3 ranks 2 save "s3://$name-mpi/run" 7 16
 check "loaded step 7 of 2 ranks by 4 ranks: every element is right" s3 ranks 4 load "s3://$name-mpi/run"
 check "saved step 8 by 4 ranks" s3 ranks 4 save "s3://$name-mpi/run" 8 16
 check "loaded step 8 of 4 ranks by 1 ranks: every element is right" s3 ranks 1 load "s3://$name-mpi/run"
+check "made" s3 env S3DLIO_LIBRARY="$library" PYTHONPATH=bindings/python "${PYTHON:-python3}" -c \
+  "import s3dlio; s3dlio.Store('s3://$name-train').create_container(); print('made')"
+check "trained" "$work/cmake/examples/train" "file://$work/train"
+check "trained" s3 "$work/cmake/examples/train" "s3://$name-train/run" 1000 6
 echo "$passed passed, $failed failed"
 ((failed == 0))

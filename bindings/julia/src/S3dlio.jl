@@ -25,6 +25,7 @@ using FileWatching: FDWatcher
 import Libdl
 
 export Store, Reader, Writer, Buffer, Options, ObjectInfo, WriteStats, S3dlioException, crc32c
+export Dataset, Loader, Batch, Sample
 export Checkpoint, CheckpointWriter, CheckpointShard, Tensor, World
 
 include("ctypes.jl")
@@ -40,6 +41,8 @@ include("list.jl")
 include("reader.jl")
 include("writer.jl")
 include("async.jl")
+include("loader.jl")
+include("datagen.jl")
 include("oneshot.jl")
 include("checkpoint_writer.jl")
 include("checkpoint.jl")

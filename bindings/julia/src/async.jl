@@ -62,6 +62,7 @@ function awaited(submit, convert)
     if thrown !== nothing || event.status < 0
         event.data == C_NULL || s3dlio_buffer_free(event.data)
         event.reader == C_NULL || s3dlio_reader_free(event.reader)
+        event.batch == C_NULL || s3dlio_batch_free(event.batch)
         thrown === nothing && throw(take_error(event.status, event.error))
         event.error == C_NULL || s3dlio_error_free(event.error)
         throw(thrown)

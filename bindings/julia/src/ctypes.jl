@@ -16,6 +16,14 @@ const S3DLIO_SEEK_END = Int32(2)
 const S3DLIO_TO_END = typemax(UInt64)
 const S3DLIO_TENSOR_REPLICATED = UInt32(1)
 const S3DLIO_LATEST = typemax(UInt64)
+const S3DLIO_FORMAT_OBJECTS = Int32(0)
+const S3DLIO_FORMAT_TAR = Int32(1)
+const S3DLIO_FORMAT_TFRECORD = Int32(2)
+const S3DLIO_FORMAT_NPZ = Int32(3)
+const S3DLIO_FORMAT_FIXED = Int32(4)
+const S3DLIO_FORMAT_HDF5 = Int32(5)
+const S3DLIO_FORMAT_RAW = Int32(6)
+const S3DLIO_UNKNOWN_LENGTH = typemax(UInt64)
 const S3DLIO_SHARD_SAFETENSORS = UInt32(0)
 const S3DLIO_SHARD_BYTES = UInt32(1)
 
@@ -29,6 +37,9 @@ mutable struct s3dlio_writer end
 mutable struct s3dlio_buffer end
 mutable struct s3dlio_queue end
 mutable struct s3dlio_op end
+mutable struct s3dlio_dataset end
+mutable struct s3dlio_loader end
+mutable struct s3dlio_batch end
 mutable struct s3dlio_checkpoint_writer end
 mutable struct s3dlio_checkpoint_shard end
 mutable struct s3dlio_checkpoint end
@@ -145,6 +156,78 @@ struct s3dlio_event
     infos::Ptr{Ptr{s3dlio_object_info}}
     info_count::Csize_t
     written::Ptr{s3dlio_write_stats}
+    batch::Ptr{s3dlio_batch}
+end
+
+struct s3dlio_dataset_params
+    format::Int32
+    reserved::UInt32
+    glob::Cstring
+    regex::Cstring
+    record_size::UInt64
+    skip_bytes::UInt64
+    index::Cstring
+    member::Cstring
+end
+
+struct s3dlio_field
+    name::Cstring
+    data::Ptr{Cvoid}
+    length::Csize_t
+end
+
+struct s3dlio_sample
+    uri::Cstring
+    name::Cstring
+    index::UInt64
+    fields::Ptr{s3dlio_field}
+    field_count::Csize_t
+    data::Ptr{Cvoid}
+    length::Csize_t
+end
+
+struct s3dlio_loader_params
+    batch_size::UInt64
+    seed::UInt64
+    epoch::UInt64
+    rank::UInt32
+    world_size::UInt32
+    worker::UInt32
+    workers::UInt32
+    states::Ptr{Cstring}
+    state_count::Csize_t
+end
+
+struct s3dlio_loader_stats
+    items::UInt64
+    bytes::UInt64
+    batches::UInt64
+    skipped::UInt64
+    substituted::UInt64
+    wait_ns::UInt64
+    in_flight::UInt64
+    buffered_items::UInt64
+    buffered_bytes::UInt64
+    listed::UInt64
+end
+
+struct s3dlio_generate_params
+    seed::UInt64
+    dedupe::Float64
+    compress::Float64
+    block_size::UInt64
+    threads::UInt32
+    reserved::UInt32
+end
+
+struct s3dlio_generate_object_params
+    format::Int32
+    ndim::UInt32
+    dtype::Cstring
+    shape::Ptr{UInt64}
+    count::UInt64
+    record_size::UInt64
+    name::Cstring
 end
 
 struct s3dlio_world

@@ -136,6 +136,16 @@ end
     s3dlio_writer_finish_submit(writer::Ptr{s3dlio_writer}, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
     s3dlio_writer_abort_submit(writer::Ptr{s3dlio_writer}, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
 
+    s3dlio_dataset_length(dataset::Ptr{s3dlio_dataset}, length::Ptr{UInt64}, err::ErrorOut)::Int32
+    s3dlio_dataset_free(dataset::Ptr{s3dlio_dataset})::Cvoid
+    s3dlio_batch_count(batch::Ptr{s3dlio_batch})::Csize_t
+    s3dlio_batch_samples(batch::Ptr{s3dlio_batch})::Ptr{s3dlio_sample}
+    s3dlio_batch_free(batch::Ptr{s3dlio_batch})::Cvoid
+    s3dlio_loader_next_submit(loader::Ptr{s3dlio_loader}, queue::Ptr{s3dlio_queue}, token::UInt64, op::Ptr{Ptr{s3dlio_op}}, err::ErrorOut)::Int32
+    s3dlio_loader_state(loader::Ptr{s3dlio_loader}, json::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
+    s3dlio_loader_merge_states(states::Ptr{Cstring}, count::Csize_t, json::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
+    s3dlio_loader_get_stats(loader::Ptr{s3dlio_loader}, stats::Ptr{s3dlio_loader_stats}, stats_size::Csize_t, err::ErrorOut)::Int32
+
     s3dlio_world_detect(world::Ptr{s3dlio_world}, struct_size::Csize_t, err::ErrorOut)::Int32
     s3dlio_checkpoint_writer_id(writer::Ptr{s3dlio_checkpoint_writer})::Cstring
     s3dlio_checkpoint_writer_free(writer::Ptr{s3dlio_checkpoint_writer})::Cvoid
@@ -201,6 +211,19 @@ end
     s3dlio_writer_commit(writer::Ptr{s3dlio_writer}, length::Csize_t, err::ErrorOut)::Int32
     s3dlio_writer_finish(writer::Ptr{s3dlio_writer}, stats::Ptr{s3dlio_write_stats}, stats_size::Csize_t, err::ErrorOut)::Int32
     s3dlio_writer_abort(writer::Ptr{s3dlio_writer}, err::ErrorOut)::Int32
+
+    s3dlio_dataset_open(uri::Cstring, params::Ptr{s3dlio_dataset_params}, params_size::Csize_t, options::Ptr{s3dlio_options}, dataset::Ptr{Ptr{s3dlio_dataset}}, err::ErrorOut)::Int32
+    s3dlio_dataset_open_uris(uris::Ptr{Cstring}, count::Csize_t, params::Ptr{s3dlio_dataset_params}, params_size::Csize_t, options::Ptr{s3dlio_options}, dataset::Ptr{Ptr{s3dlio_dataset}}, err::ErrorOut)::Int32
+    s3dlio_dataset_open_manifest(path::Cstring, params::Ptr{s3dlio_dataset_params}, params_size::Csize_t, options::Ptr{s3dlio_options}, dataset::Ptr{Ptr{s3dlio_dataset}}, err::ErrorOut)::Int32
+    s3dlio_dataset_write_manifest(uri::Cstring, params::Ptr{s3dlio_dataset_params}, params_size::Csize_t, options::Ptr{s3dlio_options}, path::Cstring, count::Ptr{UInt64}, err::ErrorOut)::Int32
+    s3dlio_dataset_index(dataset::Ptr{s3dlio_dataset}, indexed::Ptr{Ptr{s3dlio_dataset}}, err::ErrorOut)::Int32
+    s3dlio_dataset_get_many(dataset::Ptr{s3dlio_dataset}, indices::Ptr{UInt64}, count::Csize_t, batch::Ptr{Ptr{s3dlio_batch}}, err::ErrorOut)::Int32
+    s3dlio_batch_gather(batch::Ptr{s3dlio_batch}, field::Csize_t, dst::Ptr{Cvoid}, capacity::Csize_t, offsets::Ptr{UInt64}, err::ErrorOut)::Int32
+    s3dlio_loader_open(dataset::Ptr{s3dlio_dataset}, params::Ptr{s3dlio_loader_params}, params_size::Csize_t, options::Ptr{s3dlio_options}, loader::Ptr{Ptr{s3dlio_loader}}, err::ErrorOut)::Int32
+    s3dlio_loader_next(loader::Ptr{s3dlio_loader}, batch::Ptr{Ptr{s3dlio_batch}}, err::ErrorOut)::Int32
+    s3dlio_loader_free(loader::Ptr{s3dlio_loader})::Cvoid
+    s3dlio_generate(params::Ptr{s3dlio_generate_params}, params_size::Csize_t, object::UInt64, offset::UInt64, dst::Ptr{Cvoid}, length::Csize_t, err::ErrorOut)::Int32
+    s3dlio_generate_object(params::Ptr{s3dlio_generate_params}, params_size::Csize_t, object_params::Ptr{s3dlio_generate_object_params}, object_params_size::Csize_t, object::UInt64, data::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
 
     s3dlio_checkpoint_writer_open(store::Ptr{s3dlio_store}, options::Ptr{s3dlio_options}, params::Ptr{s3dlio_checkpoint_params}, params_size::Csize_t, writer::Ptr{Ptr{s3dlio_checkpoint_writer}}, err::ErrorOut)::Int32
     s3dlio_checkpoint_writer_put_tensors(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, tensors::Ptr{s3dlio_tensor}, count::Csize_t, err::ErrorOut)::Int32

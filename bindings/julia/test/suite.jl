@@ -57,6 +57,7 @@ function run(t::Target)
         finalizers(t)
         tasks(t)
         checkpoints(t)
+        loaders(t)
     end
 end
 
@@ -220,6 +221,7 @@ end
 
 include("suite_streams.jl")
 include("suite_checkpoint.jl")
+include("suite_loader.jl")
 
 function lists(t)
     @testset "S2 lists" begin
