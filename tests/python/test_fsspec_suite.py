@@ -1,5 +1,7 @@
 """fsspec's own abstract suite over our file systems: copy, get, put, open and pipe (issue 5, 3)."""
 
+import gc
+
 import pytest
 from fsspec.tests.abstract import AbstractCopyTests, AbstractFixtures, AbstractGetTests, AbstractOpenTests
 from fsspec.tests.abstract import AbstractPipeTests, AbstractPutTests
@@ -15,6 +17,22 @@ CLASSES = {
 BACKENDS = ["file", "seaweed", "azurite"]
 
 
+@pytest.fixture(autouse=True)
+def no_leaks(request):
+    """Counted once, below: the suite has hundreds of small tests."""
+    yield
+    request.node.funcargs.clear()  # pytest itself holds the file systems otherwise
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_leaks_of_all():
+    gc.collect()
+    before = s3dlio.stats().handles
+    yield
+    gc.collect()
+    assert s3dlio.stats().handles == before, "the suite leaked handles"
+
+
 @pytest.fixture(scope="class", params=BACKENDS)
 def place_of_class(request, tmp_path_factory):
     uri, options = place(request.param, tmp_path_factory.mktemp("fs"))
@@ -22,7 +40,6 @@ def place_of_class(request, tmp_path_factory):
     options = {**options, **({"s3.literal_keys": "false"} if request.param == "seaweed" else {}), "file.sync": "false"}
     s3dlio.Store(uri, options).create_container()
     fs = CLASSES[request.param](options, skip_instance_cache=True)
-    fs.find(uri)  # opens its store, so that no test of the class counts it as a leak
     yield fs, uri.split("://")[1]
     fs._rm_tree(fs._strip_protocol(uri))
 
