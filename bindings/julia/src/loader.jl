@@ -272,5 +272,6 @@ function get_stats(l::Loader)
     raw = checked(s3dlio_loader_stats) do out, err
         s3dlio_loader_get_stats(l, out, sizeof(s3dlio_loader_stats), err)
     end
-    return NamedTuple(name => Int(getfield(raw, name)) for name in fieldnames(s3dlio_loader_stats))
+    names = fieldnames(s3dlio_loader_stats)
+    return NamedTuple{names}(map(name -> Int(getfield(raw, name)), names))
 end
