@@ -2187,6 +2187,224 @@ int32_t s3dlio_generate_object(const s3dlio_generate_params *params,
 
 /*
  * ==================================================================================================
+ * File formats
+ *
+ * Bytes to bytes, without I/O: combine them with gets, readers and writers. Any thread, concurrently.
+ *
+ * - TFRecord: a frame around every record, with masked CRC32Cs, which are checked and written.
+ * - Indexes of TFRecord files: where each frame lies, as pairs of little-endian 64-bit numbers or as
+ *   the text of DALI's tfrecord2idx.
+ * - tar: archives of ustar with pax headers, as WebDataset reads them.
+ * - NPY and NPZ: arrays of NumPy, of any type of plain values, named as NumPy does: "<f4".
+ * - HDF5: contiguous datasets of integers and floats, to be read by any HDF5 library.
+ *
+ * The errors are INVALID_ARGUMENT (what is given cannot be written), TRUNCATED, CORRUPT and
+ * CHECKSUM_MISMATCH (the bytes are cut off, malformed or damaged; the detail `offset` says where),
+ * UNSUPPORTED (they may be right, but are not read here), BUFFER_TOO_SMALL (the detail `required`
+ * says how many bytes are needed) and OUT_OF_MEMORY.
+ */
+
+/** `kind` of an index: 16 bytes for each record, offset and length, little-endian. */
+#define S3DLIO_INDEX_PAIRS 0
+
+/** `kind` of an index: a line "offset length" for each record. */
+#define S3DLIO_INDEX_TEXT 1
+
+/** The most axes that an array of NumPy has. */
+#define S3DLIO_NPY_MAX_AXES 64
+
+/** A piece of a file. This struct never grows. */
+typedef struct s3dlio_extent {
+    /** The first byte. */
+    uint64_t offset;
+    /** How many bytes. */
+    uint64_t length;
+} s3dlio_extent;
+
+/** What an NPY file holds. */
+typedef struct s3dlio_npy_info {
+    /** The element type, such as "<f4". */
+    char descr[32];
+    /** 1 where the first index runs fastest, else 0. */
+    int32_t fortran_order;
+    /** How many axes. */
+    uint32_t ndim;
+    /** Elements along each axis. */
+    uint64_t shape[S3DLIO_NPY_MAX_AXES];
+    /** Where the elements start in the file. */
+    uint64_t data_offset;
+    /** How many bytes they have. */
+    uint64_t data_length;
+} s3dlio_npy_info;
+
+/** An array in memory, row-major. This struct never grows. */
+typedef struct s3dlio_array {
+    /** What it is called in the file, without ".npy". */
+    const char *name;
+    /** The element type as NumPy has it, such as "<f4", or as safetensors has it, such as "F32". */
+    const char *descr;
+    /** Elements along each axis; may be NULL where ndim is 0. */
+    const uint64_t *shape;
+    /** How many axes. */
+    size_t ndim;
+    /** The elements. */
+    const void *data;
+    /** How many bytes they have. */
+    size_t length;
+} s3dlio_array;
+
+/** A member of an NPZ file, or of another ZIP file. This struct never grows. */
+typedef struct s3dlio_npz_member {
+    /** With ".npy". */
+    const char *name;
+    /** What to read of the file for s3dlio_npz_unpack: the first byte ... */
+    uint64_t offset;
+    /** ... and how many. */
+    uint64_t length;
+    /** Bytes once unpacked. */
+    uint64_t size;
+    /** Bytes as stored. */
+    uint64_t packed;
+    /** CRC32 of the unpacked bytes. */
+    uint32_t crc32;
+    /** How it is compressed: 0 is not at all, 8 deflated. */
+    uint16_t method;
+    /** The ZIP file's own. */
+    uint16_t flags;
+} s3dlio_npz_member;
+
+/**
+ * Writes the frame of one record, length + 16 bytes, to `dst`, which must not overlap the record.
+ * `written` gets its size.
+ * Since: 0.1
+ */
+int32_t s3dlio_tfrecord_append(const void *data,
+                               size_t length,
+                               void *dst,
+                               size_t capacity,
+                               size_t *written,
+                               s3dlio_error **err);
+
+/**
+ * Finds the records of a TFRecord file, or of any run of whole frames, and checks them. `records`
+ * gets where in `data` the first `capacity` of them lie, without their frames; `count` gets how many
+ * there are.
+ * Since: 0.1
+ */
+int32_t s3dlio_tfrecord_parse(const void *data,
+                              size_t length,
+                              s3dlio_extent *records,
+                              size_t capacity,
+                              size_t *count,
+                              s3dlio_error **err);
+
+/**
+ * Makes the index of a TFRecord file, which is checked by the way. The caller frees `index`.
+ * Since: 0.1
+ */
+int32_t s3dlio_tfrecord_index(const void *data,
+                              size_t length,
+                              int32_t kind,
+                              s3dlio_buffer **index,
+                              s3dlio_error **err);
+
+/**
+ * Reads an index of either kind. `frames` gets where the frames of the first `capacity` records lie in
+ * their file, with the 16 bytes around the data; `count` gets how many there are. The index must fit a
+ * file of `file_size` bytes; S3DLIO_TO_END leaves that open.
+ * Since: 0.1
+ */
+int32_t s3dlio_tfrecord_index_parse(const void *index,
+                                    size_t length,
+                                    uint64_t file_size,
+                                    s3dlio_extent *frames,
+                                    size_t capacity,
+                                    size_t *count,
+                                    s3dlio_error **err);
+
+/**
+ * Writes one file of a tar archive to `dst`, which must not overlap the data: headers, data and padding, at
+ * most length + 8192 bytes. Where `name` is NULL, it is the end of the archive, without which no archive is
+ * whole. `written` gets the size.
+ * Since: 0.1
+ */
+int32_t s3dlio_tar_append(const char *name,
+                          const void *data,
+                          size_t length,
+                          void *dst,
+                          size_t capacity,
+                          size_t *written,
+                          s3dlio_error **err);
+
+/**
+ * Makes what stands before the elements in an NPY file. The caller frees `head`.
+ * Since: 0.1
+ */
+int32_t s3dlio_npy_head(const char *descr,
+                        int32_t fortran_order,
+                        const uint64_t *shape,
+                        size_t ndim,
+                        s3dlio_buffer **head,
+                        s3dlio_error **err);
+
+/**
+ * Reads the head of an NPY file of `file_size` bytes, of which `head` are the first; 256 are mostly
+ * enough, else it is BUFFER_TOO_SMALL. The file must have as many bytes as its elements need.
+ * Since: 0.1
+ */
+int32_t s3dlio_npy_parse(const void *head,
+                         size_t length,
+                         uint64_t file_size,
+                         s3dlio_npy_info *info,
+                         size_t info_size,
+                         s3dlio_error **err);
+
+/**
+ * Makes an NPZ file of arrays, not compressed. The same arrays make the same bytes. The caller frees
+ * `file`.
+ * Since: 0.1
+ */
+int32_t s3dlio_npz_write(const s3dlio_array *arrays,
+                         size_t count,
+                         s3dlio_buffer **file,
+                         s3dlio_error **err);
+
+/**
+ * Makes an HDF5 file of arrays of integers and floats, each a contiguous dataset of the root group.
+ * The caller frees `file`.
+ * Since: 0.1
+ */
+int32_t s3dlio_hdf5_write(const s3dlio_array *arrays,
+                          size_t count,
+                          s3dlio_buffer **file,
+                          s3dlio_error **err);
+
+/**
+ * Lists the members of an NPZ file of `file_size` bytes, of which `tail` are the last; 65536 are mostly
+ * enough, else it is BUFFER_TOO_SMALL. `members` and their names live until the caller frees `owner`.
+ * Since: 0.1
+ */
+int32_t s3dlio_npz_list(const void *tail,
+                        size_t length,
+                        uint64_t file_size,
+                        const s3dlio_npz_member **members,
+                        size_t *count,
+                        s3dlio_buffer **owner,
+                        s3dlio_error **err);
+
+/**
+ * The bytes of a member, unpacked and checked, out of the `length` bytes of the file from its `offset`
+ * on. The caller frees `file`, an NPY file.
+ * Since: 0.1
+ */
+int32_t s3dlio_npz_unpack(const s3dlio_npz_member *member,
+                          const void *data,
+                          size_t length,
+                          s3dlio_buffer **file,
+                          s3dlio_error **err);
+
+/*
+ * ==================================================================================================
  * The job's ranks
  *
  * A distributed job is its launcher's: torchrun, mpirun, srun. It tells each process its rank in

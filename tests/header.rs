@@ -27,6 +27,7 @@ const SECTIONS: &[&str] = &[
     "batch",
     "loader",
     "datagen",
+    "formats",
     "world",
     "tensor",
     "checkpoint_writer",

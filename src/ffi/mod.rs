@@ -24,6 +24,7 @@ mod convert;
 mod datagen;
 mod dataset;
 mod error;
+mod formats;
 mod get;
 mod guard;
 mod handle;

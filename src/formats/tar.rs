@@ -587,4 +587,18 @@ mod tests {
         assert_eq!(parser.next(&mut &large[..]).unwrap(), None);
         assert!(parser.finish().unwrap_err().to_string().contains("8589934592"));
     }
+
+    #[test]
+    fn f1_archives_of_pythons_tarfile() {
+        // In each of its formats; what is left out here is the byte that steers the fuzzer.
+        let made: [(&[u8], String); 3] = [
+            (include_bytes!("../../tests/fuzz/corpus/tar/ustar"), "b/c".into()),
+            (include_bytes!("../../tests/fuzz/corpus/tar/gnu"), format!("b/{}", "n".repeat(120))),
+            (include_bytes!("../../tests/fuzz/corpus/tar/pax"), format!("b/{}", "n".repeat(120))),
+        ];
+        for (archive, second) in made {
+            let expected = [("a.txt".to_owned(), b"abc".to_vec()), (second, b"abc".to_vec())];
+            assert_eq!(read(&archive[1..], 100).unwrap(), expected);
+        }
+    }
 }

@@ -212,24 +212,15 @@ pub fn members(tail: &[u8], file_size: u64) -> Result<Step<Vec<Member>>> {
             .with_hint("this is no ZIP file, or its end is missing"));
     };
     let place = begin + at as u64;
-    let end = match Directory::of(&tail[at..], place)? {
-        Some(directory) => directory,
-        None => {
-            // A locator before the end says where the zip64 end is.
-            let Some(from) = place.checked_sub(LOCATOR_LENGTH) else {
-                return Err(corrupt(
-                    WHAT,
-                    place,
-                    "numbers that stand elsewhere",
-                    "a zip64 locator before them",
-                ));
-            };
-            if from < begin {
-                return need(from.saturating_sub(END64_LENGTH));
-            }
-            let locator = &tail[(from - begin) as usize..];
-            let (Some(LOCATOR64), Some(0), Some(end64), Some(1)) =
-                (locator.u32_at(0), locator.u32_at(4), locator.u64_at(8), locator.u32_at(16))
+    // A locator before the end says where the zip64 end is. Some write it where it is not needed, too.
+    let locator = place.checked_sub(LOCATOR_LENGTH);
+    if let Some(from) = locator.filter(|from| *from < begin) {
+        return need(from.saturating_sub(END64_LENGTH));
+    }
+    let locator = locator.map(|from| (from, &tail[(from - begin) as usize..at]));
+    let end = match locator.filter(|(_, locator)| locator.u32_at(0) == Some(LOCATOR64)) {
+        Some((from, locator)) => {
+            let (Some(0), Some(end64), Some(1)) = (locator.u32_at(4), locator.u64_at(8), locator.u32_at(16))
             else {
                 return Err(corrupt(WHAT, from, "something else", "a zip64 locator of one disk"));
             };
@@ -241,6 +232,9 @@ pub fn members(tail: &[u8], file_size: u64) -> Result<Step<Vec<Member>>> {
             }
             Directory::of_zip64(&tail[(end64 - begin) as usize..], end64, from)?
         }
+        None => Directory::of(&tail[at..], place)?.ok_or_else(|| {
+            corrupt(WHAT, place, "numbers that stand elsewhere", "a zip64 locator before them")
+        })?,
     };
     if end.start < begin {
         return need(end.start);
@@ -590,6 +584,28 @@ mod tests {
         let Step::Need(range) = needed(tail.len() - 22).unwrap() else { panic!("the locator was not there") };
         assert_eq!(range.start, size + tail.len() as u64 - 22 - 20 - 56);
         assert_eq!(needed(tail.len() - 98).unwrap(), Step::Need(size..size + tail.len() as u64));
+    }
+
+    #[test]
+    fn f1_a_zip64_end_that_was_not_needed() {
+        // As torch.save writes it: all numbers are in the usual end, too.
+        let plain = file(MEMBERS);
+        let (at, start) = (plain.len() - 22, plain.u32_at(plain.len() - 6).unwrap());
+        let mut wide = plain[..at].to_vec();
+        wide.extend_from_slice(&END64.to_le_bytes());
+        wide.extend_from_slice(&44u64.to_le_bytes());
+        wide.extend_from_slice(&[45, 3, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        for number in [3, 3, at as u64 - u64::from(start), start.into()] {
+            wide.extend_from_slice(&number.to_le_bytes());
+        }
+        wide.extend_from_slice(&LOCATOR64.to_le_bytes());
+        wide.extend_from_slice(&0u32.to_le_bytes());
+        wide.extend_from_slice(&(at as u64).to_le_bytes());
+        wide.extend_from_slice(&1u32.to_le_bytes());
+        wide.extend_from_slice(&plain[at..]);
+        assert_eq!(unpacked(&wide).unwrap(), unpacked(&plain).unwrap());
+        assert_eq!(damage::truncations(&wide, unpacked), wide.len());
+        damage::flips(&wide, at..wide.len(), unpacked);
     }
 
     /// One member "m" as Python's zipfile writes it to a stream: deflated, with a data descriptor.

@@ -1,6 +1,7 @@
 //! What tests/fuzz feeds with bytes that nobody chose. Built only there, with `--cfg fuzzing`. Each target
 //! checks more than that nothing crashes: what is accepted must read the same however it comes.
 
+mod formats;
 mod sys;
 
 use crate::base::uri::Uri;
@@ -214,6 +215,31 @@ fn manifest(data: &[u8]) {
 /// The header of a safetensors file.
 fn safetensors(data: &[u8]) {
     checkpoint::fuzzing::safetensors(data);
+}
+
+/// TFRecord files and their indexes.
+fn tfrecord(data: &[u8]) {
+    formats::tfrecord(data);
+}
+
+/// tar archives.
+fn tar(data: &[u8]) {
+    formats::tar(data);
+}
+
+/// NPY files.
+fn npy(data: &[u8]) {
+    formats::npy(data);
+}
+
+/// NPZ files.
+fn npz(data: &[u8]) {
+    formats::npz(data);
+}
+
+/// HDF5 files.
+fn hdf5(data: &[u8]) {
+    formats::hdf5(data);
 }
 
 /// A defect on purpose: that it is found says that the fuzzer sees the inside of the library.

@@ -25,5 +25,10 @@ targets! {
     s3dlio_fuzz_options => options;
     s3dlio_fuzz_manifest => manifest;
     s3dlio_fuzz_safetensors => safetensors;
+    s3dlio_fuzz_tfrecord => tfrecord;
+    s3dlio_fuzz_tar => tar;
+    s3dlio_fuzz_npy => npy;
+    s3dlio_fuzz_npz => npz;
+    s3dlio_fuzz_hdf5 => hdf5;
     s3dlio_fuzz_planted => planted;
 }

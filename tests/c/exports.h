@@ -183,7 +183,18 @@ static void no_log(int32_t level, const char *target, const char *message, void 
     X(s3dlio_batch_gather, BATCH, STATUS_, (h, 0, s->memory, sizeof s->memory, NULL, err))                   \
     X(s3dlio_batch_free, BATCH, FREE, (h))                                                                   \
     X(s3dlio_generate, NONE, STATUS_, (NULL, 0, 0, 0, lent_memory, sizeof lent_memory, err))                 \
-    X(s3dlio_generate_object, NONE, STATUS_, (NULL, 0, &s->object, sizeof s->object, 0, &s->buffer, err))
+    X(s3dlio_generate_object, NONE, STATUS_, (NULL, 0, &s->object, sizeof s->object, 0, &s->buffer, err))    \
+    X(s3dlio_tfrecord_append, NONE, STATUS_, (NULL, 0, s->memory, sizeof s->memory, &s->size, err))          \
+    X(s3dlio_tfrecord_parse, NONE, STATUS_, (NULL, 0, NULL, 0, &s->size, err))                               \
+    X(s3dlio_tfrecord_index, NONE, STATUS_, (NULL, 0, S3DLIO_INDEX_TEXT, &s->buffer, err))                   \
+    X(s3dlio_tfrecord_index_parse, NONE, STATUS_, (NULL, 0, S3DLIO_TO_END, NULL, 0, &s->size, err))          \
+    X(s3dlio_tar_append, NONE, STATUS_, (NULL, NULL, 0, archive_end, sizeof archive_end, &s->size, err))     \
+    X(s3dlio_npy_head, NONE, STATUS_, ("<f4", 0, one_byte, 1, &s->buffer, err))                              \
+    X(s3dlio_npy_parse, NONE, STATUS_, (no_bytes, sizeof no_bytes - 1, sizeof no_bytes - 1, &s->npy, sizeof s->npy, err)) \
+    X(s3dlio_npz_write, NONE, STATUS_, (NULL, 0, &s->buffer, err))                                           \
+    X(s3dlio_hdf5_write, NONE, STATUS_, (NULL, 0, &s->buffer, err))                                          \
+    X(s3dlio_npz_list, NONE, STATUS_, (no_members, 22, 22, &s->member, &s->size, &s->buffer, err))           \
+    X(s3dlio_npz_unpack, NONE, STATUS_, (&one_member, one_file, 31, &s->buffer, err))
 
 /* Outputs and memory for one call. A failed call leaves all before `range` as it was. */
 typedef struct {
@@ -212,6 +223,8 @@ typedef struct {
     s3dlio_loader *loader;
     s3dlio_batch *batch;
     s3dlio_loader_stats loaded;
+    s3dlio_npy_info npy;
+    const s3dlio_npz_member *member;
     void *pointer;
     const char *text;
     size_t size;
@@ -237,6 +250,13 @@ static inline uint64_t fresh_step(void) {
 }
 
 static const uint64_t one_byte[1] = {1};
+
+/* Files without contents: an NPY file, the end of an empty NPZ file, and the head of an empty member "m". */
+static const char no_bytes[] = "\x93NUMPY\x01\0\x38\0{'descr': '|u1', 'fortran_order': False, 'shape': (0,)}\n";
+static const char no_members[] = "PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+static const char one_file[] = "PK\3\4\24\0\0\0\0\0\0\0!\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0m";
+static unsigned char archive_end[1024];
+static const s3dlio_npz_member one_member = {.name = "m", .length = 31};
 
 static inline void prepare(scratch *s) {
     memset(s, 0x5a, sizeof *s);

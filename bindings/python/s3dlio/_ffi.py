@@ -5,7 +5,7 @@ function, struct and constant with the header, so a difference cannot go unnotic
 """
 
 from ctypes import CFUNCTYPE, POINTER as P, Structure
-from ctypes import c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
 
 i32, i64, u32, u64, size_t, text, memory = (
     c_int32, c_int64, c_uint32, c_uint64, c_size_t, c_char_p, c_void_p,
@@ -28,6 +28,10 @@ S3DLIO_SEEK_CUR = 1
 S3DLIO_SEEK_END = 2
 
 S3DLIO_TO_END = 2**64 - 1
+
+S3DLIO_INDEX_PAIRS = 0
+S3DLIO_INDEX_TEXT = 1
+S3DLIO_NPY_MAX_AXES = 64
 
 S3DLIO_TENSOR_REPLICATED = 1
 S3DLIO_LATEST = 2**64 - 1
@@ -271,6 +275,45 @@ class s3dlio_world(Structure):
         ("local_world_size", u32),
         ("launcher", c_char * 32),
         ("run_id", c_char * 256),
+    ]
+
+
+class s3dlio_extent(Structure):
+    _fields_ = [("offset", u64), ("length", u64)]
+
+
+class s3dlio_npy_info(Structure):
+    _fields_ = [
+        ("descr", c_char * 32),
+        ("fortran_order", i32),
+        ("ndim", u32),
+        ("shape", u64 * S3DLIO_NPY_MAX_AXES),
+        ("data_offset", u64),
+        ("data_length", u64),
+    ]
+
+
+class s3dlio_array(Structure):
+    _fields_ = [
+        ("name", text),
+        ("descr", text),
+        ("shape", P(u64)),
+        ("ndim", size_t),
+        ("data", memory),
+        ("length", size_t),
+    ]
+
+
+class s3dlio_npz_member(Structure):
+    _fields_ = [
+        ("name", text),
+        ("offset", u64),
+        ("length", u64),
+        ("size", u64),
+        ("packed", u64),
+        ("crc32", u32),
+        ("method", c_uint16),
+        ("flags", c_uint16),
     ]
 
 
@@ -535,4 +578,16 @@ FUNCTIONS = {
         i32,
         (checkpoint, P(s3dlio_tensor_request), size_t, queue, u64, P(op), _err),
     ),
+    # formats
+    "s3dlio_tfrecord_append": (i32, (memory, size_t, memory, size_t, P(size_t), _err)),
+    "s3dlio_tfrecord_parse": (i32, (memory, size_t, P(s3dlio_extent), size_t, P(size_t), _err)),
+    "s3dlio_tfrecord_index": (i32, (memory, size_t, i32, P(buffer), _err)),
+    "s3dlio_tfrecord_index_parse": (i32, (memory, size_t, u64, P(s3dlio_extent), size_t, P(size_t), _err)),
+    "s3dlio_tar_append": (i32, (text, memory, size_t, memory, size_t, P(size_t), _err)),
+    "s3dlio_npy_head": (i32, (text, i32, P(u64), size_t, P(buffer), _err)),
+    "s3dlio_npy_parse": (i32, (memory, size_t, u64, P(s3dlio_npy_info), size_t, _err)),
+    "s3dlio_npz_write": (i32, (P(s3dlio_array), size_t, P(buffer), _err)),
+    "s3dlio_hdf5_write": (i32, (P(s3dlio_array), size_t, P(buffer), _err)),
+    "s3dlio_npz_list": (i32, (memory, size_t, u64, P(P(s3dlio_npz_member)), P(size_t), P(buffer), _err)),
+    "s3dlio_npz_unpack": (i32, (P(s3dlio_npz_member), memory, size_t, P(buffer), _err)),
 }

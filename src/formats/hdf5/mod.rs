@@ -168,4 +168,34 @@ mod tests {
         }
         assert_eq!(descr_of(&[0x19, 0, 0, 0, 16, 0, 0, 0]), None);
     }
+
+    #[test]
+    fn f1_files_of_h5py_old_and_new() {
+        // x: four floats; g/y: the number 3; c: chunked.
+        let made: [&[u8]; 2] = [
+            include_bytes!("../../../tests/fuzz/corpus/hdf5/old"),
+            include_bytes!("../../../tests/fuzz/corpus/hdf5/new"),
+        ];
+        for file in made {
+            let mut known = Known::new(file.len() as u64);
+            known.add(0, file.to_vec());
+            let Step::Done(mut sets) = datasets(&known).unwrap() else { panic!("all is there") };
+            sets.sort_by(|a, b| a.name.cmp(&b.name));
+            let names: Vec<_> = sets.iter().map(|set| (&set.name[..], &set.shape[..])).collect();
+            assert_eq!(names, [("c", &[8][..]), ("g/y", &[]), ("x", &[4])]);
+            let error = sets[0].range().unwrap_err();
+            assert!(error.code() == Code::Unsupported && error.to_string().contains("chunked"), "{error}");
+            let bytes = |at: usize| {
+                let range = sets[at].range().unwrap();
+                &file[range.start as usize..range.end as usize]
+            };
+            let floats: Vec<u8> = [0f32, 1.0, 2.0, 3.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+            assert_eq!((bytes(1), bytes(2)), (&[3][..], &floats[..]));
+            for end in 0..file.len() {
+                let mut known = Known::new(end as u64);
+                known.add(0, file[..end].to_vec());
+                assert_eq!(datasets(&known).unwrap_err().code(), Code::Truncated, "{end}");
+            }
+        }
+    }
 }
