@@ -31,6 +31,8 @@ def run(page, expected, replaced, names):
 
 
 def test_every_example_of_the_guide_runs(tmp_path):
+    train = s3dlio.Store(f"file://{tmp_path}/train")
+    train.put_many({f"{index}.bin": bytes([index]) * 100 for index in range(100)})
     weights = numpy.random.default_rng(1).random((4096, 4096), "f4")
     state = {"step": 100, "weights": weights[:10]}
     folder = s3dlio.Store(f"file://{tmp_path}/run1")
@@ -41,7 +43,7 @@ def test_every_example_of_the_guide_runs(tmp_path):
     # torch is too large to install here; it takes the same files as pickle.
     torch = types.SimpleNamespace(load=pickle.load, save=pickle.dump)
     names = {"numpy": numpy, "torch": torch, "io": io}
-    names, printed = run("docs/python.md", 8, {"file:///data": f"file://{tmp_path}"}, names)
+    names, printed = run("docs/python.md", 9, {"file:///data": f"file://{tmp_path}"}, names)
 
     assert (names["weights"] == weights + 1).all() and folder.get("weights") == weights.tobytes()
     assert (names["part"] == weights[100:200]).all() and (names["a"] == weights[:10]).all()
@@ -51,6 +53,7 @@ def test_every_example_of_the_guide_runs(tmp_path):
     assert (names["rows"] == weights[:10]).all() and names["settings"] == b"of any kind"
     assert (names["loaded"]["weights"] == weights).all() and names["loaded"]["bias"].shape == (4096,)
     assert s3dlio.checkpoint.list(f"file://{tmp_path}/checkpoints") == [1000, 2000]
+    assert names["everything"].size == 100 * 36 and len(names["offsets"]) == 37 and "seconds were spent" in printed
     assert "stored_bytes" in printed and folder.get("rows") == b""
 
 

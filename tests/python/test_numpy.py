@@ -132,6 +132,9 @@ def test_what_is_broken_is_an_error_and_never_an_array(memory):
         memory.put("cut.npy", whole[:length])
         with pytest.raises(s3dlio.CorruptError, match="cut.npy"):
             s3dlio.numpy.load(memory, "cut.npy")
+    memory.put("huge.npy", whole.replace(b"(40, 30), }      ", b"(40, 1000000000)}"))
+    with pytest.raises(s3dlio.CorruptError, match="160000000000 bytes of data, and 4800 are there"):
+        s3dlio.numpy.load(memory, "huge.npy")
     for at, byte in ((0, 0), (6, 9), (9, 255), (10, 0), (30, 0)):
         broken = bytearray(whole)
         broken[at] = byte

@@ -17,6 +17,7 @@ SCALARS = {
     ctypes.c_uint16: "uint16_t",
     ctypes.c_uint32: "uint32_t",
     ctypes.c_uint64: "uint64_t",
+    ctypes.c_double: "double",
     ctypes.c_char_p: "char *",
     ctypes.c_void_p: "void *",
     None: "void",

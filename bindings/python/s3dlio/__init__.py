@@ -5,6 +5,8 @@
     numpy.frombuffer(store.get("weights"), "f4")      # a view of the received bytes, no copy
     with store.writer("checkpoint") as file:          # streams in constant memory
         torch.save(model.state_dict(), file)
+    with s3dlio.Loader(s3dlio.Dataset("s3://bucket/train"), 64, shuffle=True) as loader:
+        for batch in loader: ...                      # fetched ahead, in a seeded order
 
 One object is opened with `Store`; `get`, `put`, `stat`, `exists` and `delete` take full URIs.
 The predecessor's Python API (s3dlio 0.9 and 0.10) is here as well, and found when it is used: `s3dlio.compat`.
@@ -18,12 +20,14 @@ from typing import Any, List
 from . import checkpoint, errors
 from .buffer import Buffer
 from .checkpoint import Checkpoint, CheckpointWriter, Shard, World
+from .datagen import generate, generate_object
 from .errors import *  # noqa: F401,F403  (every class of errors.__all__)
 from .errors import ConnectionError, TimeoutError  # noqa: A004,F401
 from .info import Capabilities, Check, ObjectInfo, Stats, WriteStats
 from .library import (
     crc32c, crc32c_combine, delete, exists, get, has_feature, log_to_fd, put, shutdown, stat, stats, version,
 )
+from .loader import Batch, Dataset, Loader, LoaderStats, Sample, merge_states, write_manifest
 from .options import OptionInfo, Options, option_table
 from .reader import Reader
 from .store import Store
@@ -32,9 +36,10 @@ from .writer import Writer
 __version__ = "0.1.0"
 
 __all__ = [
-    "Buffer", "Capabilities", "Check", "Checkpoint", "CheckpointWriter", "ObjectInfo", "OptionInfo", "Options", "Reader",
-    "Shard", "Stats", "Store", "World", "WriteStats", "Writer", "checkpoint", "crc32c", "crc32c_combine", "delete",
-    "errors", "exists", "get", "has_feature", "log_to_fd", "option_table", "put", "shutdown", "stat", "stats", "version",
+    "Batch", "Buffer", "Capabilities", "Check", "Checkpoint", "CheckpointWriter", "Dataset", "Loader", "LoaderStats",
+    "ObjectInfo", "OptionInfo", "Options", "Reader", "Sample", "Shard", "Stats", "Store", "World", "WriteStats", "Writer",
+    "checkpoint", "crc32c", "crc32c_combine", "delete", "errors", "exists", "generate", "generate_object", "get", "has_feature", "log_to_fd",
+    "merge_states", "option_table", "put", "shutdown", "stat", "stats", "version", "write_manifest",
     *errors.__all__,
 ]
 

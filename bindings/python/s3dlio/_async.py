@@ -18,27 +18,27 @@ def _run(*arguments: Any, **more: Any) -> Any:
     return aio.run(*arguments, **more)
 
 
-def _buffer(event: Any, data: Any, reader: Any) -> Buffer:
+def _buffer(event: Any, data: Any, reader: Any, batch: Any) -> Buffer:
     return from_handle(data)
 
 
-def _count(event: Any, data: Any, reader: Any) -> int:
+def _count(event: Any, data: Any, reader: Any, batch: Any) -> int:
     return event.bytes
 
 
-def _written(event: Any, data: Any, reader: Any) -> WriteStats:
+def _written(event: Any, data: Any, reader: Any, batch: Any) -> WriteStats:
     return write_stats(event.written[0])
 
 
-def _nothing(event: Any, data: Any, reader: Any) -> None:
+def _nothing(event: Any, data: Any, reader: Any, batch: Any) -> None:
     return None
 
 
-def _info(event: Any, data: Any, reader: Any) -> ObjectInfo:
+def _info(event: Any, data: Any, reader: Any, batch: Any) -> ObjectInfo:
     return object_info(event.infos[0][0])
 
 
-def _infos(event: Any, data: Any, reader: Any) -> List[ObjectInfo]:
+def _infos(event: Any, data: Any, reader: Any, batch: Any) -> List[ObjectInfo]:
     return [object_info(event.infos[at][0]) for at in range(event.info_count)]
 
 
@@ -121,7 +121,7 @@ class AsyncStore:
         given = Options(options, **keywords)
         return await _run(
             lib.s3dlio_reader_open_submit, self._handle, c.key(key), given._handle,
-            convert=lambda event, data, reader: Reader._of(reader),
+            convert=lambda event, data, reader, batch: Reader._of(reader),
         )
 
 

@@ -5,7 +5,7 @@ function, struct and constant with the header, so a difference cannot go unnotic
 """
 
 from ctypes import CFUNCTYPE, POINTER as P, Structure
-from ctypes import c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import c_char, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
 
 i32, i64, u32, u64, size_t, text, memory = (
     c_int32, c_int64, c_uint32, c_uint64, c_size_t, c_char_p, c_void_p,
@@ -37,6 +37,15 @@ S3DLIO_TENSOR_REPLICATED = 1
 S3DLIO_LATEST = 2**64 - 1
 S3DLIO_SHARD_SAFETENSORS = 0
 S3DLIO_SHARD_BYTES = 1
+
+S3DLIO_FORMAT_OBJECTS = 0
+S3DLIO_FORMAT_TAR = 1
+S3DLIO_FORMAT_TFRECORD = 2
+S3DLIO_FORMAT_NPZ = 3
+S3DLIO_FORMAT_FIXED = 4
+S3DLIO_FORMAT_HDF5 = 5
+S3DLIO_FORMAT_RAW = 6
+S3DLIO_UNKNOWN_LENGTH = 2**64 - 1
 
 #: Every negative status with its name: `S3DLIO_ERR_<NAME>` in the header.
 ERRORS = {
@@ -131,6 +140,18 @@ class s3dlio_checkpoint(Structure):
     pass
 
 
+class s3dlio_dataset(Structure):
+    pass
+
+
+class s3dlio_loader(Structure):
+    pass
+
+
+class s3dlio_batch(Structure):
+    pass
+
+
 error, options, store, lister, reader, writer, buffer, queue, op = (
     P(s3dlio_error), P(s3dlio_options), P(s3dlio_store), P(s3dlio_lister),
     P(s3dlio_reader), P(s3dlio_writer), P(s3dlio_buffer), P(s3dlio_queue), P(s3dlio_op),
@@ -138,6 +159,7 @@ error, options, store, lister, reader, writer, buffer, queue, op = (
 checkpoint_writer, checkpoint_shard, checkpoint = (
     P(s3dlio_checkpoint_writer), P(s3dlio_checkpoint_shard), P(s3dlio_checkpoint),
 )
+dataset, loader, batch = P(s3dlio_dataset), P(s3dlio_loader), P(s3dlio_batch)
 
 # ---- structs
 
@@ -264,6 +286,7 @@ class s3dlio_event(Structure):
         ("infos", P(P(s3dlio_object_info))),
         ("info_count", size_t),
         ("written", P(s3dlio_write_stats)),
+        ("batch", batch),
     ]
 
 
@@ -403,6 +426,87 @@ class s3dlio_shard_info(Structure):
     ]
 
 
+class s3dlio_dataset_params(Structure):
+    _fields_ = [
+        ("format", i32),
+        ("reserved", u32),
+        ("glob", text),
+        ("regex", text),
+        ("record_size", u64),
+        ("skip_bytes", u64),
+        ("index", text),
+        ("member", text),
+    ]
+
+
+class s3dlio_loader_params(Structure):
+    _fields_ = [
+        ("batch_size", u64),
+        ("seed", u64),
+        ("epoch", u64),
+        ("rank", u32),
+        ("world_size", u32),
+        ("worker", u32),
+        ("workers", u32),
+        ("states", P(text)),
+        ("state_count", size_t),
+    ]
+
+
+class s3dlio_loader_stats(Structure):
+    _fields_ = [
+        ("items", u64),
+        ("bytes", u64),
+        ("batches", u64),
+        ("skipped", u64),
+        ("substituted", u64),
+        ("wait_ns", u64),
+        ("in_flight", u64),
+        ("buffered_items", u64),
+        ("buffered_bytes", u64),
+        ("listed", u64),
+    ]
+
+
+class s3dlio_field(Structure):
+    _fields_ = [("name", text), ("data", memory), ("length", size_t)]
+
+
+class s3dlio_sample(Structure):
+    _fields_ = [
+        ("uri", text),
+        ("name", text),
+        ("index", u64),
+        ("fields", P(s3dlio_field)),
+        ("field_count", size_t),
+        ("data", memory),
+        ("length", size_t),
+    ]
+
+
+class s3dlio_generate_object_params(Structure):
+    _fields_ = [
+        ("format", i32),
+        ("ndim", u32),
+        ("dtype", text),
+        ("shape", P(u64)),
+        ("count", u64),
+        ("record_size", u64),
+        ("name", text),
+    ]
+
+
+class s3dlio_generate_params(Structure):
+    _fields_ = [
+        ("seed", u64),
+        ("dedupe", c_double),
+        ("compress", c_double),
+        ("block_size", u64),
+        ("threads", u32),
+        ("reserved", u32),
+    ]
+
+
 s3dlio_log_callback = CFUNCTYPE(None, i32, text, text, memory)
 
 # ---- functions: name -> (result, arguments)
@@ -411,6 +515,7 @@ _err = P(error)
 _info = P(s3dlio_object_info)
 _put = P(s3dlio_put_options)
 _written = P(s3dlio_write_stats)
+_dataset = P(s3dlio_dataset_params)
 
 FUNCTIONS = {
     # library
@@ -590,4 +695,31 @@ FUNCTIONS = {
     "s3dlio_hdf5_write": (i32, (P(s3dlio_array), size_t, P(buffer), _err)),
     "s3dlio_npz_list": (i32, (memory, size_t, u64, P(P(s3dlio_npz_member)), P(size_t), P(buffer), _err)),
     "s3dlio_npz_unpack": (i32, (P(s3dlio_npz_member), memory, size_t, P(buffer), _err)),
+    # datasets and loaders
+    "s3dlio_dataset_open": (i32, (text, _dataset, size_t, options, P(dataset), _err)),
+    "s3dlio_dataset_open_uris": (i32, (P(text), size_t, _dataset, size_t, options, P(dataset), _err)),
+    "s3dlio_dataset_open_manifest": (i32, (text, _dataset, size_t, options, P(dataset), _err)),
+    "s3dlio_dataset_write_manifest": (i32, (text, _dataset, size_t, options, text, P(u64), _err)),
+    "s3dlio_dataset_length": (i32, (dataset, P(u64), _err)),
+    "s3dlio_dataset_index": (i32, (dataset, P(dataset), _err)),
+    "s3dlio_dataset_get_many": (i32, (dataset, P(u64), size_t, P(batch), _err)),
+    "s3dlio_dataset_free": (None, (dataset,)),
+    "s3dlio_loader_open": (i32, (dataset, P(s3dlio_loader_params), size_t, options, P(loader), _err)),
+    "s3dlio_loader_next": (i32, (loader, P(batch), _err)),
+    "s3dlio_loader_next_submit": (i32, (loader, queue, u64, P(op), _err)),
+    "s3dlio_loader_state": (i32, (loader, P(buffer), _err)),
+    "s3dlio_loader_merge_states": (i32, (P(text), size_t, P(buffer), _err)),
+    "s3dlio_loader_get_stats": (i32, (loader, P(s3dlio_loader_stats), size_t, _err)),
+    "s3dlio_loader_free": (None, (loader,)),
+    "s3dlio_batch_count": (size_t, (batch,)),
+    "s3dlio_batch_samples": (P(s3dlio_sample), (batch,)),
+    "s3dlio_batch_gather": (i32, (batch, size_t, memory, size_t, P(u64), _err)),
+    "s3dlio_batch_free": (None, (batch,)),
+    "s3dlio_generate": (i32, (P(s3dlio_generate_params), size_t, u64, u64, memory, size_t, _err)),
+    "s3dlio_generate_object": (
+        i32,
+        (
+            P(s3dlio_generate_params), size_t, P(s3dlio_generate_object_params), size_t, u64, P(buffer), _err,
+        ),
+    ),
 }

@@ -35,6 +35,9 @@ Op = _owner(_ffi.s3dlio_op, lib.s3dlio_op_free)
 CheckpointWriter = _owner(_ffi.s3dlio_checkpoint_writer, lib.s3dlio_checkpoint_writer_free)
 CheckpointShard = _owner(_ffi.s3dlio_checkpoint_shard, lib.s3dlio_checkpoint_shard_free)
 Checkpoint = _owner(_ffi.s3dlio_checkpoint, lib.s3dlio_checkpoint_free)
+Dataset = _owner(_ffi.s3dlio_dataset, lib.s3dlio_dataset_free)
+Loader = _owner(_ffi.s3dlio_loader, lib.s3dlio_loader_free)
+Batch = _owner(_ffi.s3dlio_batch, lib.s3dlio_batch_free)
 
 
 def disown(handle: Any) -> None:

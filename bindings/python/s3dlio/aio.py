@@ -79,13 +79,14 @@ class _Queue:
             error = ctypes.cast(event.error, _owners.Error)
             data = ctypes.cast(event.data, _owners.Buffer)
             reader = ctypes.cast(event.reader, _owners.Reader)
+            batch = ctypes.cast(event.batch, _owners.Batch)
             operation = self._forget(event.token)
             if operation.memory is not None:
                 operation.memory.release()  # the caller's again
             try:
                 if event.status < 0:
                     raise from_handle(event.status, error)
-                operation.set_result(operation.convert(event, data, reader))
+                operation.set_result(operation.convert(event, data, reader, batch))
             except Exception as failure:
                 operation.set_exception(failure)
 
@@ -94,7 +95,7 @@ _queues: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue]" = weakre
 
 
 async def run(function: Any, *arguments: Any, memory: Any = None, convert: Callable[..., Any]) -> Any:
-    """Submits an operation and waits for its event; `convert(event, data, reader)` makes the result.
+    """Submits an operation and waits for its event; `convert(event, data, reader, batch)` makes the result.
 
     `memory` is kept until the event came.
     """
