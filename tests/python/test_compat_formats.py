@@ -127,6 +127,22 @@ def test_a_replaced_file_is_an_error_once(root):  # noqa: F811
     assert s3dlio.parquet_rg_row_offsets(uri)[-1] == 1000 and s3dlio.parquet_cache_len() == 1
 
 
+def test_streams_of_row_groups(root):  # noqa: F811
+    wholes = {f"{root}/set/{n}.parquet": write(f"{root}/set/{n}.parquet") for n in range(3)}
+    s3dlio.put_bytes(f"{root}/set/readme.txt", b"not a table")
+    loader = s3dlio.create_async_loader(f"{root}/set/", {"format": "parquet", "decode": "arrow", "prefetch": 2, "columns": [0]})
+    found = {}
+    for item in loader:
+        assert item["uri"] == item.file_uri and item["rg_idx"] == item.rg_idx and len(item) == item.byte_count == len(bytes(item))
+        found[item.file_uri, item.rg_idx] = table(item.data).column("id").to_pylist()
+    assert len(found) == 12 == len(loader)
+    for (uri, group), ids in found.items():
+        assert ids == wholes[uri].column("id").slice(group * 300, 300).to_pylist()
+    raw = s3dlio.create_async_loader(f"{root}/set/", {"format": "parquet"})
+    assert next(iter(raw)).byte_count > 0 and len(list(raw)) == 12
+    assert list(s3dlio.create_async_loader(f"{root}/none/", {"format": "parquet"})) == []
+
+
 def test_generated_files(root):  # noqa: F811
     uri = f"{root}/flux.parquet"
     columns = [("t5", 100), ("mean", 3), ("timestamp", 1)]

@@ -24,6 +24,9 @@ _MODULES = {
     "_endpoints": """
         MultiEndpointStore create_multi_endpoint_store create_multi_endpoint_store_from_env
         create_multi_endpoint_store_from_file create_multi_endpoint_store_from_template""",
+    "_loader": """
+        PyAsyncDataLoader PyBytesAsyncDataLoader PyDataset PyLoaderOptions PyObjectItem PyS3AsyncDataLoader PyVecDataset
+        create_async_loader create_dataset""",
     "_parquet": """
         PyParquetIndex PyParquetItem PyParquetStreamLoader generate_and_write_parquet generate_and_write_parquet_schema
         generate_and_write_parquet_schema_streaming generate_parquet_bytes generate_parquet_bytes_schema
