@@ -238,7 +238,7 @@ def test_urls_and_options(tmp_path):
     with pytest.raises(s3dlio.UnknownOptionError):
         fsspec.filesystem("s3dlio+s3", s3_quux=1)
     fsspec.core.get_fs_token_paths(f"s3dlio+file://{tmp_path}/x")
-    for one in CLASSES.values():
+    for one in (*CLASSES.values(), fsspec.get_filesystem_class("simplecache")):
         one.clear_instance_cache()
 
 
