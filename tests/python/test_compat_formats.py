@@ -193,7 +193,7 @@ def test_tfrecord_indexes(tmp_path):
     assert s3dlio.get_tfrecord_index_entries(path.read_bytes()) == expected
     assert s3dlio.create_tfrecord_index(str(path)) == 4 and s3dlio.read_tfrecord_index(f"{path}.idx") == expected
     assert s3dlio.index_tfrecord_bytes(path.read_bytes()) == (tmp_path / "train.tfrecord.idx").read_text()
-    broken = [b"".join(records)[:-1], b"".join(records)[:5], b"\1" + b"".join(records)[1:]]
+    broken = [b"".join(records)[:-1], b"".join(records)[:5], b"".join(records[:2]) + records[2][:8] + bytes(4) + records[2][12:]]
     for data in broken:
         with pytest.raises(RuntimeError):
             s3dlio.get_tfrecord_index_entries(data)

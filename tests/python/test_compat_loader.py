@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import queue
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +12,7 @@ import numpy
 import pytest
 
 import s3dlio
-from conftest import in_child
+from conftest import ACCESS_KEY, REGION, SECRET_KEY, in_child, server
 from s3dlio.compat._stores import forget
 from test_compat_calls import root  # noqa: F401
 from test_compat_formats import table
@@ -115,6 +116,33 @@ def test_an_error_does_not_end_the_epoch(root):  # noqa: F811
     assert failed == 10 and sorted(found) == sorted(uri for uri in given if "none-" not in uri)
 
 
+def test_a_slow_object_holds_up_no_other(tmp_path, monkeypatch):
+    """Objects come in the order of their arrival: the first answer is withheld until the library asks again."""
+    script = tmp_path / "script"
+    script.write_text("service=s3 op=get key=box/train/000 nth=1 fault=stall_before_head\n")
+    faultd = subprocess.Popen(
+        [server("S3DLIO_TEST_FAULTD"), "--script", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        endpoints = dict(word.split("=", 1) for word in faultd.stdout.readline().split())
+        settings = {
+            "AWS_ENDPOINT_URL": endpoints["FAULTD_S3"], "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_REGION": REGION, "S3DLIO_PROGRESS_TIMEOUT_MS": "1500",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        s3dlio.create_bucket("box")
+        uris = fill("s3://box", 12)
+        items = s3dlio.PyBytesAsyncDataLoader(s3dlio.PyDataset.from_uris(uris), {"prefetch": 4}).items()
+        found = []
+        while batch := items.collect_batch(1):
+            found += [item.uri for item in batch]
+        assert sorted(found) == uris and found[-1] == uris[0]
+    finally:
+        said, _ = faultd.communicate()
+    assert "FAULTS=1" in said.split()
+
+
 def test_options(root):  # noqa: F811
     uris = fill(root, 30)
     dataset = s3dlio.PyDataset.from_uris(uris)
@@ -180,7 +208,7 @@ def test_generated_data():
         generator.reset()
         assert generator.fill_chunk(chunk) == 1_000_000 and bytes(chunk) == whole[:1_000_000]
         pieces.append(whole)
-    assert pieces[0] == pieces[1] and len(pieces[0]) == 2_500_000
+    assert pieces[0] == pieces[1] and len(pieces[0]) == 2_500_000 and len({pieces[0][at : at + 64] for at in range(0, 2_500_000, 64)}) == 39063
     assert len(s3dlio.generate_data_with_threads(1000, 2, 2, 1)) == 1000
 
 
