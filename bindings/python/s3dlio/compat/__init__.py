@@ -27,6 +27,8 @@ _MODULES = {
     "_loader": """
         PyAsyncDataLoader PyBytesAsyncDataLoader PyDataset PyLoaderOptions PyObjectItem PyS3AsyncDataLoader PyVecDataset
         create_async_loader create_dataset""",
+    "_datasets": "ObjectStoreIterableDataset ObjectStoreMapDataset S3IterableDataset S3MapDataset",
+    "_arrays": "JaxIterable S3JaxIterable make_tf_dataset",
     "_parquet": """
         PyParquetIndex PyParquetItem PyParquetStreamLoader generate_and_write_parquet generate_and_write_parquet_schema
         generate_and_write_parquet_schema_streaming generate_parquet_bytes generate_parquet_bytes_schema
