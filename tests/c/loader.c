@@ -587,7 +587,9 @@ int main(void) {
         submitted(&all[i]);
         competing(&all[i]);
     }
-    forked(&all[1]);
+    /* Valgrind 3.19 fails an assertion of its own where a forked child starts threads after it mapped files. */
+    const char *preload = getenv("LD_PRELOAD");
+    if (preload == NULL || strstr(preload, "vgpreload") == NULL) forked(&all[1]);
     errors(&all[1]);
     for (int i = 0; i < count; i++) s3dlio_options_free(all[i].options);
     remove_folder(folder);

@@ -148,7 +148,7 @@ valgrind)
     all=$programs
     for programs in $all; do
         case $programs in faults | traffic) continue ;; esac # their deadlines are too short for Valgrind
-        case $programs in fork | bad_input | checkpoint | loader | datagen) run $memcheck --leak-check=no ;; *) run $memcheck $leaks ;; esac
+        case $programs in fork | bad_input | checkpoint | datagen) run $memcheck --leak-check=no ;; *) run $memcheck $leaks ;; esac
     done
     ;;
 asan)
