@@ -23,6 +23,8 @@ const S3DLIO_FORMAT_NPZ = Int32(3)
 const S3DLIO_FORMAT_FIXED = Int32(4)
 const S3DLIO_FORMAT_HDF5 = Int32(5)
 const S3DLIO_FORMAT_RAW = Int32(6)
+const S3DLIO_INDEX_PAIRS = Int32(0)
+const S3DLIO_INDEX_TEXT = Int32(1)
 const S3DLIO_UNKNOWN_LENGTH = typemax(UInt64)
 const S3DLIO_SHARD_SAFETENSORS = UInt32(0)
 const S3DLIO_SHARD_BYTES = UInt32(1)
@@ -228,6 +230,40 @@ struct s3dlio_generate_object_params
     count::UInt64
     record_size::UInt64
     name::Cstring
+end
+
+struct s3dlio_extent
+    offset::UInt64
+    length::UInt64
+end
+
+struct s3dlio_npy_info
+    descr::NTuple{32,UInt8}
+    fortran_order::Int32
+    ndim::UInt32
+    shape::NTuple{64,UInt64}
+    data_offset::UInt64
+    data_length::UInt64
+end
+
+struct s3dlio_array
+    name::Cstring
+    descr::Cstring
+    shape::Ptr{UInt64}
+    ndim::Csize_t
+    data::Ptr{Cvoid}
+    length::Csize_t
+end
+
+struct s3dlio_npz_member
+    name::Cstring
+    offset::UInt64
+    length::UInt64
+    size::UInt64
+    packed::UInt64
+    crc32::UInt32
+    method::UInt16
+    flags::UInt16
 end
 
 struct s3dlio_world

@@ -225,6 +225,18 @@ end
     s3dlio_generate(params::Ptr{s3dlio_generate_params}, params_size::Csize_t, object::UInt64, offset::UInt64, dst::Ptr{Cvoid}, length::Csize_t, err::ErrorOut)::Int32
     s3dlio_generate_object(params::Ptr{s3dlio_generate_params}, params_size::Csize_t, object_params::Ptr{s3dlio_generate_object_params}, object_params_size::Csize_t, object::UInt64, data::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
 
+    s3dlio_tfrecord_append(data::Ptr{Cvoid}, length::Csize_t, dst::Ptr{Cvoid}, capacity::Csize_t, written::Ptr{Csize_t}, err::ErrorOut)::Int32
+    s3dlio_tfrecord_parse(data::Ptr{Cvoid}, length::Csize_t, records::Ptr{s3dlio_extent}, capacity::Csize_t, count::Ptr{Csize_t}, err::ErrorOut)::Int32
+    s3dlio_tfrecord_index(data::Ptr{Cvoid}, length::Csize_t, kind::Int32, index::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
+    s3dlio_tfrecord_index_parse(index::Ptr{Cvoid}, length::Csize_t, file_size::UInt64, frames::Ptr{s3dlio_extent}, capacity::Csize_t, count::Ptr{Csize_t}, err::ErrorOut)::Int32
+    s3dlio_tar_append(name::Cstring, data::Ptr{Cvoid}, length::Csize_t, dst::Ptr{Cvoid}, capacity::Csize_t, written::Ptr{Csize_t}, err::ErrorOut)::Int32
+    s3dlio_npy_head(descr::Cstring, fortran_order::Int32, shape::Ptr{UInt64}, ndim::Csize_t, head::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
+    s3dlio_npy_parse(head::Ptr{Cvoid}, length::Csize_t, file_size::UInt64, info::Ptr{s3dlio_npy_info}, info_size::Csize_t, err::ErrorOut)::Int32
+    s3dlio_npz_write(arrays::Ptr{s3dlio_array}, count::Csize_t, file::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
+    s3dlio_hdf5_write(arrays::Ptr{s3dlio_array}, count::Csize_t, file::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
+    s3dlio_npz_list(tail::Ptr{Cvoid}, length::Csize_t, file_size::UInt64, members::Ptr{Ptr{s3dlio_npz_member}}, count::Ptr{Csize_t}, owner::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
+    s3dlio_npz_unpack(member::Ptr{s3dlio_npz_member}, data::Ptr{Cvoid}, length::Csize_t, file::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
+
     s3dlio_checkpoint_writer_open(store::Ptr{s3dlio_store}, options::Ptr{s3dlio_options}, params::Ptr{s3dlio_checkpoint_params}, params_size::Csize_t, writer::Ptr{Ptr{s3dlio_checkpoint_writer}}, err::ErrorOut)::Int32
     s3dlio_checkpoint_writer_put_tensors(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, tensors::Ptr{s3dlio_tensor}, count::Csize_t, err::ErrorOut)::Int32
     s3dlio_checkpoint_writer_snapshot_tensors(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, tensors::Ptr{s3dlio_tensor}, count::Csize_t, err::ErrorOut)::Int32

@@ -2,7 +2,7 @@
 module Header
 
 const BASE = Dict("int32_t" => :Int32, "uint32_t" => :UInt32, "int64_t" => :Int64, "uint64_t" => :UInt64,
-    "uint8_t" => :UInt8, "size_t" => :UInt64, "double" => :Float64, "char" => :char, "void" => :Nothing,
+    "uint8_t" => :UInt8, "uint16_t" => :UInt16, "size_t" => :UInt64, "double" => :Float64, "char" => :char, "void" => :Nothing,
     "function" => :Nothing)
 
 struct Parsed
