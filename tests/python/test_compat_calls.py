@@ -309,8 +309,18 @@ def test_configure_s3_takes_the_place_of_the_environment(monkeypatch):
         monkeypatch.setenv(variable, "http://127.0.0.1:1" if option == "s3.endpoint" else options[option])
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "none")
+    monkeypatch.setattr(s3dlio.library, "_configured", {})
+    uri = place("seaweed", None)[0]
+    for call in (s3dlio.list, s3dlio.exists):
+        with pytest.raises(s3dlio.ConnectionError):
+            call(f"{uri}/k")
     s3dlio.configure_s3(endpoint_url=options["s3.endpoint"], region="us-east-1")
-    assert isinstance(s3dlio.list_containers("s3://"), list)
+    s3dlio.create_bucket(uri)
+    assert s3dlio.list(f"{uri}/") == [] and not s3dlio.exists(f"{uri}/k")
+    s3dlio.put(f"{uri}/k", b"1")
+    assert s3dlio.get(f"{uri}/k") == b"1" == s3dlio.get_range(f"{uri}/k", 0)
+    s3dlio.delete(f"{uri}/k")
+    s3dlio.delete_bucket(uri)
 
 
 def test_settings_of_the_process():
@@ -354,7 +364,8 @@ def test_several_endpoints(tmp_path, monkeypatch):
         assert bytes(await store.get_range("k", 0, 1)) == b"a" and bytes(await store.get_from_endpoint(1, "k")) == b"b"
         await store.put_all_endpoints("new", bytearray(b"123"))
         await store.put_to_endpoint(1, "only", b"1")
-        assert await store.list_all_endpoints("", True) == [f"file://{tmp_path}/a/k", f"file://{tmp_path}/a/new", f"file://{tmp_path}/b/only"]
+        found = await store.list_all_endpoints("", True)
+        assert found == [f"file://{tmp_path}/{name}" for name in ("a/k", "a/new", "b/only")]
         await store.delete_from_endpoint(1, "only")
         with pytest.raises(RuntimeError):
             await store.get("none")
@@ -367,7 +378,8 @@ def test_several_endpoints(tmp_path, monkeypatch):
     assert store.get_total_stats()["error_count"] == 1 == store.get_stats()["error_count"]
     least = s3dlio.create_multi_endpoint_store([f"file://{tmp_path}/a"], "least_connections")
     assert asyncio.run(least.get("k")) == b"a"
-    for uris, strategy in (([], None), ([f"file://{tmp_path}/a"], "quux"), (["nothing"], None), (["http://h"] * 33, None)):
+    wrong = (([], None), ([f"file://{tmp_path}/a"], "quux"), (["nothing"], None), (["http://h"] * 33, None))
+    for uris, strategy in wrong:
         with pytest.raises(RuntimeError):
             s3dlio.create_multi_endpoint_store(uris, strategy)
     (tmp_path / "list").write_text(f"# both\nfile://{tmp_path}/a\n\nfile://{tmp_path}/b\n")

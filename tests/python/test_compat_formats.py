@@ -148,7 +148,8 @@ def test_generated_files(root):  # noqa: F811
     columns = [("t5", 100), ("mean", 3), ("timestamp", 1)]
     assert s3dlio.generate_and_write_parquet_schema_streaming(uri, columns, 48, 6) is None
     file = pyarrow.parquet.ParquetFile(io.BytesIO(bytes(s3dlio.get(uri))))
-    assert (file.metadata.num_row_groups, file.metadata.row_group(0).num_rows, file.schema_arrow.names) == (6, 48, ["t5", "mean", "timestamp"])
+    assert (file.metadata.num_row_groups, file.metadata.row_group(0).num_rows) == (6, 48)
+    assert file.schema_arrow.names == ["t5", "mean", "timestamp"]
     assert file.schema_arrow.field("t5").type.list_size == 100 and file.schema_arrow.field("timestamp").type == pyarrow.float32()
     values = file.read().column("t5").combine_chunks().flatten().to_numpy()
     assert len(values) == 100 * 48 * 6 and 0 <= values.min() < 0.01 and 0.99 < values.max() <= 1 and len(set(values)) > 20_000

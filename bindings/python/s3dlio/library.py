@@ -1,7 +1,7 @@
 """The library itself: version, counters, checksums, logs, and calls with full URIs."""
 
 from ctypes import byref, c_int32, sizeof
-from typing import IO, Any, Mapping, Optional, Union
+from typing import IO, Any, Dict, Mapping, Optional, Union
 
 from . import _arguments as c
 from . import _ffi, _owners
@@ -65,9 +65,19 @@ def shutdown(timeout_ms: int) -> None:
 # ---- one call, full URI; stores are kept for the next call with the same root and options
 
 
+#: Options of all calls below, under those that a call is given: `configure_s3` of the predecessor's API.
+_configured: Dict[str, Value] = {}
+
+
+def _chosen(options: Any, keywords: Mapping[str, Value]) -> Options:
+    chosen = Options(_configured)
+    chosen.update(options, **keywords)
+    return chosen
+
+
 def get(uri: str, options: OptionValues = None, **keywords: Value) -> Buffer:
     """The whole object, as stored."""
-    data, chosen = _owners.Buffer(), Options(options, **keywords)
+    data, chosen = _owners.Buffer(), _chosen(options, keywords)
     call(lib.s3dlio_get, c.uri(uri), chosen._handle, byref(data))
     return from_handle(data)
 
@@ -86,13 +96,13 @@ def put(uri: str, data: Any = None, options: OptionValues = None, *more: Any, **
         return put_generated(uri, *given, **keywords)
     if more:
         raise TypeError("put takes a URI, data and options")
-    memory, chosen = c.Borrowed(data), Options(options, **keywords)
+    memory, chosen = c.Borrowed(data), _chosen(options, keywords)
     call(lib.s3dlio_put, c.uri(uri), chosen._handle, memory.address, memory.length)
 
 
 def stat(uri: str, options: OptionValues = None, **keywords: Value) -> ObjectInfo:
     """The object's facts."""
-    info, strings, chosen = _ffi.s3dlio_object_info(), _owners.Buffer(), Options(options, **keywords)
+    info, strings, chosen = _ffi.s3dlio_object_info(), _owners.Buffer(), _chosen(options, keywords)
     call(lib.s3dlio_stat, c.uri(uri), chosen._handle, byref(info), sizeof(info), byref(strings))
     return object_info(info)
 
@@ -100,7 +110,7 @@ def stat(uri: str, options: OptionValues = None, **keywords: Value) -> ObjectInf
 def exists(uri: str, options: OptionValues = None, **keywords: Value) -> bool:
     """Whether there is such an object. A failure to find out is raised, never False; a folder of files that is
     missing is none."""
-    found, chosen = c_int32(), Options(options, **keywords)
+    found, chosen = c_int32(), _chosen(options, keywords)
     try:
         call(lib.s3dlio_exists, c.uri(uri), chosen._handle, byref(found))
     except ContainerNotFoundError:
@@ -131,7 +141,7 @@ def delete(
 
 
 def _delete(uri: str, options: OptionValues = None, **keywords: Value) -> None:
-    chosen = Options(options, **keywords)
+    chosen = _chosen(options, keywords)
     try:
         call(lib.s3dlio_delete, c.uri(uri), chosen._handle)
     except ContainerNotFoundError:

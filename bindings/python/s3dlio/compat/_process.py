@@ -24,10 +24,14 @@ def init_logging(level: str) -> None:
 def configure_s3(
     endpoint_url: Optional[str] = None, region: Optional[str] = None, ca_bundle: Optional[str] = None
 ) -> None:
-    """Sets the environment of everything that is opened from now on; what is None stays."""
-    for name, value in (("AWS_ENDPOINT_URL", endpoint_url), ("AWS_REGION", region), ("AWS_CA_BUNDLE", ca_bundle)):
+    """For every call from now on, and in the environment, for what is opened; what is None stays."""
+    said = (
+        ("AWS_ENDPOINT_URL", "s3.endpoint", endpoint_url), ("AWS_REGION", "s3.region", region),
+        ("AWS_CA_BUNDLE", "net.ca_bundle", ca_bundle),
+    )
+    for name, option, value in said:
         if value is not None:
-            os.environ[name] = value
+            os.environ[name] = library._configured[option] = value
     if endpoint_url is not None:
         os.environ.pop("AWS_ENDPOINT_URL_S3", None)  # it would go first
     if region is not None:
