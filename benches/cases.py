@@ -282,6 +282,23 @@ def python_put_64m(w):
     return python(w, f"Python: {n} puts of 64 MiB", "put", 64 * MIB, n, n)
 
 
+def loader(w, size, count):
+    n = w.scale(count, count // 10)
+    w.objects(size, n)
+    # A prefix of its own for each length, as a listing names all of it.
+    w.nginx.list(str(size), n, size)
+    same = dict(endpoint=f"http://127.0.0.1:{w.nginx.port}", prefix=size, count=n, size=size, batch=64)
+    passes = w.scale(3, 1)
+    clients = {who: w.loader(who, passes=passes, **same) for who in ("ours", "completion", "get_many")}
+    goals = [Goal("rate", 0.85, "get_many", at_least=True)]
+    for peer, times in (("s3torch", 5), ("s3dlio_0_10", 3)) if w.peers else ():
+        clients[peer] = w.loader(peer, passes=1, **same)
+        goals += [Goal("rate", times, peer, at_least=True), Goal("cpu", 1 / times, peer)]
+    if w.peers:
+        clients["ours_torch"] = w.loader("ours_torch", passes=passes, **same)
+    return Case(f"Python: an epoch of {n} objects of {size // KIB} KiB in batches of 64", clients, goals, small=True)
+
+
 def tensors(w):
     return dict(count=w.scale(128, 32), size=w.scale(16 * MIB, MIB), passes=w.scale(1, 1))
 
@@ -406,6 +423,8 @@ CASES = {
     "python_get_4k": python_get_4k,
     "python_get_64m": python_get_64m,
     "python_put_64m": python_put_64m,
+    "loader_4k": lambda w: loader(w, 4 * KIB, 20_000),
+    "loader_115k": lambda w: loader(w, 115 * KIB, 4_000),
     "checkpoint_save": checkpoint_save,
     "checkpoint_load": checkpoint_load,
     "checkpoint_async": checkpoint_async,

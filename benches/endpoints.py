@@ -31,6 +31,7 @@ http {{
   server {{
     listen 127.0.0.1:{port} reuseport; listen 127.0.0.1:{tls_port} ssl reuseport;
     open_file_cache max=50000 inactive=1h; open_file_cache_valid 1h;
+    location ~ ^/bench/?$ {{ root {folder}; default_type application/xml; rewrite ^ /lists/$arg_prefix.xml break; }}
   }}
   server {{
     listen 127.0.0.1:{put_port} reuseport;
@@ -87,6 +88,7 @@ class Nginx:
         self.folder = folder
         self.objects = folder / "objects"
         self.objects.mkdir()
+        (folder / "lists").mkdir()
         self.authority = certificates(folder)
         self.port, self.tls_port, self.put_port = free_ports(3)
         (folder / "nginx.conf").write_text(
@@ -104,6 +106,17 @@ class Nginx:
                 self.stop()
                 raise Unusable(f"nginx does not serve; its log is {folder}/nginx.log")
             time.sleep(0.05)
+
+    def list(self, prefix: str, count: int, size: int):
+        """What a listing of the objects PREFIX/0 .. says: all in one page."""
+        entries = "".join(
+            f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+            f"<ETag>&quot;{size:032x}&quot;</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+            for key in sorted(f"{prefix}/{index}" for index in range(count)))
+        (self.folder / "lists" / f"{prefix}%2F.xml").write_text(
+            '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            f"<Name>bench</Name><Prefix>{prefix}/</Prefix><KeyCount>{count}</KeyCount><MaxKeys>{count}</MaxKeys>"
+            f"<IsTruncated>false</IsTruncated>{entries}</ListBucketResult>")
 
     def stop(self):
         self.process.terminate()
