@@ -17,10 +17,10 @@ python_packages=(
 azurite=azurite@3.35.0
 ml_packages=(
   numpy==2.4.6 pytest==9.1.1 safetensors==0.8.0 jax==0.10.2 jaxlib==0.10.2 ml-dtypes==0.6.0 tensorflow-cpu==2.21.0
-  # What torch and the connector need; themselves they come without packages for CUDA.
+  # What torch, torchdata and the connector need; themselves they come without packages for CUDA.
   filelock==4.2.11 typing-extensions==4.16.0 sympy==1.14.0 networkx==3.6.1 jinja2==3.1.6 fsspec==2026.9.0 tenacity==9.2.1 pyarrow==26.0.1
 )
-ml_bare=(torch==2.14.1 s3torchconnector==1.5.0 s3torchconnectorclient==1.5.0)
+ml_bare=(torch==2.14.1 s3torchconnector==1.5.0 s3torchconnectorclient==1.5.0 torchdata==0.11.0)
 
 # Runs a quiet step; shows what it printed only when it fails.
 step() {

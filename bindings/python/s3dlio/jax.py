@@ -1,4 +1,7 @@
-"""JAX: pytrees of arrays as checkpoints.
+"""JAX: batches of training data, and pytrees of arrays as checkpoints.
+
+    for x in s3dlio.jax.batches("s3://bucket/train", 64, dtype="float32", shape=(28, 28), shuffle=True, sharding=sharding):
+        state = step(state, x)
 
     s3dlio.jax.save(state, "s3://bucket/run1/checkpoints", step)        # in every process
     state = s3dlio.jax.restore(like, "s3://bucket/run1/checkpoints")    # as `like`: its tree, types and shardings
@@ -7,7 +10,7 @@ Leaves are `jax.Array`s, arrays of NumPy, and numbers; each is an entry named by
 process stores the pieces that its devices hold, each piece once; arrays of NumPy and numbers are the same in all processes.
 """
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import jax
 import numpy
@@ -16,13 +19,100 @@ from ._load import Checkpoint
 from ._places import store_of
 from ._save import CheckpointWriter
 from ._tensors import Array, Request, Shard, array_of, dtype_name
+from .batch import Batch, Sample
 from .errors import InvalidArgumentError
+from .loader import Loader, States, divide
 from .options import Options
 from .store import OptionValues, Store
 
-__all__ = ["load", "restore", "save"]
+__all__ = ["Batches", "batches", "load", "restore", "save"]
 
 _NUMBERS = (bool, int, float, complex)
+
+
+class Batches(Iterator[Any]):
+    """What `batches` gives; `state()`, `stats()` and `close()` are those of `s3dlio.Loader`."""
+
+    def __init__(self, loader: Loader, convert: Callable[[Batch], Any], most: Optional[int]):
+        self.loader, self._convert, self._left = loader, convert, most
+        self.state, self.stats, self.close = loader.state, loader.stats, loader.close
+
+    def __next__(self) -> Any:
+        if self._left is not None:
+            if self._left == 0:
+                raise StopIteration
+            self._left -= 1
+        batch = next(self.loader)
+        while not batch:  # everything in it failed and was skipped
+            batch = next(self.loader)
+        return self._convert(batch)
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+
+def batches(
+    source: Any,
+    batch_size: int,
+    *,
+    dtype: Any = "uint8",
+    shape: Sequence[int] = (-1,),
+    transform: Optional[Callable[[Sample], Any]] = None,
+    sharding: Any = None,
+    shuffle: Union[None, bool, str] = None,
+    seed: int = 0,
+    epoch: int = 0,
+    drop_last: bool = True,
+    state: Optional[States] = None,
+    options: OptionValues = None,
+    **arguments: Any,
+) -> Batches:
+    """Batches of one epoch as arrays of NumPy, with the batch as first axis; each process draws its share, by
+    `jax.process_index()` and `jax.process_count()`.
+
+    A sample is `shape` elements of `dtype`, one after the other as they are stored; or what `transform` makes of the
+    `Sample`, arrays and numbers or a pytree of them, which are stacked. With a `sharding` the batches of all
+    processes are one `jax.Array` of that sharding: `batch_size` is what one process draws. Unless `drop_last` is False,
+    or the epoch is resumed with `state`, every process gets the same number of batches. `source` and further arguments are those of `s3dlio.Dataset`, the others those of
+    `s3dlio.Loader`.
+    """
+    dataset, rest = divide(source, options, arguments)
+    most, processes = None, jax.process_count()
+    if processes > 1 and drop_last and state is None:
+        dataset = dataset.indexed()
+        most = len(dataset) // processes // batch_size
+    loader = Loader(
+        dataset, batch_size, shuffle=shuffle, seed=seed, epoch=epoch, drop_last=drop_last, state=state, options=rest,
+        rank=jax.process_index(), world_size=processes,
+    )
+    element = numpy.dtype(dtype)
+
+    def gathered(batch: Batch) -> numpy.ndarray:
+        data, offsets = batch.gather()
+        sizes = numpy.diff(offsets)
+        if (sizes != sizes[:1]).any():
+            odd = int(numpy.argmax(sizes != sizes[0]))
+            raise InvalidArgumentError(
+                f"{batch[odd]!r} has another size than {batch[0]!r}; a transform can make arrays of one shape of them"
+            )
+        try:
+            return data.view(element).reshape(len(batch), *shape)
+        except ValueError:
+            raise InvalidArgumentError(f"{batch[0]!r} is no {element} of shape {tuple(shape)}") from None
+
+    def stacked(batch: Batch) -> Any:
+        return jax.tree_util.tree_map(lambda *leaves: numpy.stack(leaves), *map(transform, batch))  # type: ignore[arg-type]
+
+    def convert(batch: Batch) -> Any:
+        tree = gathered(batch) if transform is None else stacked(batch)
+        if sharding is None:
+            return tree
+        return jax.tree_util.tree_map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), tree)
+
+    return Batches(loader, convert, most)
 
 
 def save(

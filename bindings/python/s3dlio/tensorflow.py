@@ -1,11 +1,14 @@
-"""TensorFlow: tensors and variables as checkpoints.
+"""TensorFlow: a source for `tf.data`, and tensors and variables as checkpoints.
+
+    data = s3dlio.tensorflow.dataset("s3://bucket/train", shuffle=True).map(decode).batch(64).prefetch(2)
 
     s3dlio.tensorflow.save({v.path: v for v in model.variables}, "s3://bucket/run1/checkpoints", step)
     s3dlio.tensorflow.restore({v.path: v for v in model.variables}, "s3://bucket/run1/checkpoints")
     tensors = s3dlio.tensorflow.load("s3://bucket/run1/checkpoints", names=["dense/kernel"])
 """
 
-from typing import Any, Dict, Iterable, Mapping, Optional, Union
+import pickle
+from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Union
 
 import tensorflow
 
@@ -13,12 +16,61 @@ from ._load import Checkpoint
 from ._places import store_of
 from ._save import CheckpointWriter
 from .errors import InvalidArgumentError
+from .loader import Loader, divide
 from .options import Options
 from .store import OptionValues, Store
 
-__all__ = ["load", "restore", "save"]
+__all__ = ["dataset", "load", "restore", "save"]
 
 Step = Union[None, int, str]
+
+
+def dataset(
+    source: Any,
+    *,
+    batch_size: int = 64,
+    unbatch: bool = True,
+    shuffle: Union[None, bool, str] = None,
+    seed: int = 0,
+    epoch: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    worker: Any = 0,
+    workers: Any = 1,
+    drop_last: Optional[bool] = None,
+    options: OptionValues = None,
+    **arguments: Any,
+) -> "tensorflow.data.Dataset":
+    """A `tf.data.Dataset` of (URI, name, bytes), three strings per sample, that are fetched ahead in a seeded order.
+
+    Every pass over it after the first is of the next epoch. They cross into TensorFlow `batch_size` at a time; with
+    `unbatch=False` they stay together. `worker` and `workers`, numbers or tensors, divide it for `interleave`:
+    `tf.data.Dataset.range(4).interleave(lambda w: s3dlio.tensorflow.dataset(data, worker=w, workers=4), cycle_length=4,
+    num_parallel_calls=4)`.
+    `source` and further arguments are those of `s3dlio.Dataset`, the others those of `s3dlio.Loader`. It works in the
+    process that made it.
+    """
+    items, rest = divide(source, options, arguments)
+    # TensorFlow never lets go of a generator: it shall hold no more than it takes to open the dataset again.
+    recipe = None if items.length is not None else pickle.dumps(items)
+    kept = None if recipe else items
+    passes: Dict[int, int] = {}
+
+    def batches(worker: Any, workers: Any) -> Iterator[Any]:
+        turn = passes.get(int(worker), 0)
+        passes[int(worker)] = turn + 1
+        with Loader(
+            pickle.loads(recipe) if recipe else kept, batch_size, shuffle=shuffle, seed=seed, epoch=epoch + turn, drop_last=drop_last, rank=rank,
+            world_size=world_size, worker=int(worker), workers=int(workers), options=rest,
+        ) as loader:
+            for batch in loader:
+                yield [sample.uri for sample in batch], [sample.name for sample in batch], [bytes(data) for data in batch.data]
+
+    text = tensorflow.TensorSpec((None,), tensorflow.string)
+    del items
+    places = [tensorflow.cast(number, tensorflow.int64) for number in (worker, workers)]
+    found = tensorflow.data.Dataset.from_generator(batches, args=places, output_signature=(text, text, text))
+    return found.unbatch() if unbatch else found
 
 
 def save(

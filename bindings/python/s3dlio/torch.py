@@ -1,4 +1,7 @@
-"""PyTorch: objects in one file, and the storage of `torch.distributed.checkpoint`.
+"""PyTorch: datasets for `DataLoader`, objects in one file, and the storage of `torch.distributed.checkpoint`.
+
+    dataset = s3dlio.torch.S3dlioIterableDataset("s3://bucket/train", shuffle=True, transform=decode)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=64, num_workers=4)
 
     s3dlio.torch.save(model.state_dict(), "s3://bucket/run1/model.pt")
     state = s3dlio.torch.load("s3://bucket/run1/model.pt", map_location="cpu")
@@ -14,10 +17,14 @@ import torch
 
 from ._dcp import S3dlioStorageReader, S3dlioStorageWriter
 from ._places import object_of
+from ._torch_data import S3dlioIterableDataset, S3dlioMapDataset, loader_states, to_tensor
 from .info import WriteStats
 from .store import OptionValues
 
-__all__ = ["S3dlioStorageReader", "S3dlioStorageWriter", "load", "save"]
+__all__ = [
+    "S3dlioIterableDataset", "S3dlioMapDataset", "S3dlioStorageReader", "S3dlioStorageWriter", "load", "loader_states", "save",
+    "to_tensor",
+]
 
 
 def save(
