@@ -83,12 +83,17 @@ static void archives(void) {
     const size_t size = s3dlio_buffer_size(file);
     const s3dlio_npz_member *members = NULL;
     size_t count = 0;
-    CHECK(s3dlio_npz_list(bytes + size - 30, 30, size, &members, &count, &owner, &err) == S3DLIO_ERR_BUFFER_TOO_SMALL);
-    const size_t tail = (size_t)atoi(s3dlio_error_detail(err, "required"));
-    s3dlio_error_free(err);
-    err = NULL;
-    CHECK(tail > 30 && tail < size);
-    OK(s3dlio_npz_list(bytes + size - tail, tail, size, &members, &count, &owner, &err));
+    /* It asks for as many of the last bytes as it needs, first for its own end, then for the whole directory. */
+    size_t tail = 30;
+    int tries = 0;
+    while (s3dlio_npz_list(bytes + size - tail, tail, size, &members, &count, &owner, &err) == S3DLIO_ERR_BUFFER_TOO_SMALL) {
+        const size_t required = (size_t)atoi(s3dlio_error_detail(err, "required"));
+        s3dlio_error_free(err);
+        err = NULL;
+        if (!CHECK(required > tail && required < size) || ++tries == 10) return;
+        tail = required;
+    }
+    CHECK(err == NULL && tries > 0 && tries <= 3);
     CHECK(count == 2 && strcmp(members[0].name, "x.npy") == 0 && strcmp(members[1].name, "label.npy") == 0);
     OK(s3dlio_npz_unpack(&members[0], bytes + members[0].offset, members[0].length, &one, &err));
     s3dlio_npy_info info;

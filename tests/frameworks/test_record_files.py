@@ -30,6 +30,8 @@ def test_we_read_tensorflows_records(tmp_path):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in RECORDS + examples:
             writer.write(record)
+    with s3dlio.Loader(s3dlio.Dataset(f"file://{tmp_path}", format="tfrecord"), batch_size=7) as loader:
+        assert [bytes(sample.data) for batch in loader for sample in batch] == RECORDS + examples
     file = path.read_bytes()
     assert file == formats.tfrecord(RECORDS + examples)
     assert [bytes(record) for record in formats.tfrecord_records(file)] == RECORDS + examples

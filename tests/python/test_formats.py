@@ -268,3 +268,84 @@ def test_damaged_tfrecord_never_gives_wrong_records():
         index = formats.tfrecord_index(file, kind)
         errors, tries = damaged(file, read)
         assert errors == tries
+
+
+# ---- through the loader: every file that another library wrote, and every damage
+
+
+def drawn(root, **arguments):
+    """Name and fields of every sample."""
+    with s3dlio.Loader(s3dlio.Dataset(root, **arguments), batch_size=3) as loader:
+        return [
+            (sample.name, {name: bytes(data) for name, data in sample.fields.items()}) for batch in loader for sample in batch
+        ]
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_loader_reads_archives_of_tarfile(tmp_path, kind):
+    long = f"{'d' * 90}/{'n' * 90}"
+    files = [("a.jpg", b"1"), ("a.cls", b"2"), (f"{long}.jpg", bytes(2000)), (f"{long}.cls", b"4"), ("readme", b"")]
+    with tarfile.open(tmp_path / "a.tar", "w", format=kind) as archive:
+        folder = tarfile.TarInfo("d")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name, data in files:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime, info.uid = len(data), 1e9 + 0.5, 3_000_000 if kind != tarfile.USTAR_FORMAT else 1
+            archive.addfile(info, io.BytesIO(data))
+    got = drawn(f"file://{tmp_path}", format="tar")
+    assert got == [("a", {"jpg": b"1", "cls": b"2"}), (long, {"jpg": bytes(2000), "cls": b"4"})]
+    whole = (tmp_path / "a.tar").read_bytes()
+    # Cut anywhere before the second block of zeros that ends it: an error, not fewer samples.
+    for end in (511, 700, 1536, len(whole.rstrip(b"\0")), len(whole.rstrip(b"\0")) // 512 * 512 + 1024):
+        (tmp_path / "a.tar").write_bytes(whole[:end])
+        with pytest.raises(s3dlio.TruncatedError):
+            drawn(f"file://{tmp_path}", format="tar")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_loader_reads_shards_of_webdataset(tmp_path):
+    samples = [{"__key__": f"s/{number:05}", "txt": f"text {number}", "cls": number} for number in range(20)]
+    with webdataset.TarWriter(str(tmp_path / "a.tar")) as writer:
+        for sample in samples:
+            writer.write(sample)
+    got = drawn(f"file://{tmp_path}", format="tar")
+    assert [(name, fields["txt"].decode(), int(fields["cls"])) for name, fields in got] == [
+        (sample["__key__"], sample["txt"], sample["cls"]) for sample in samples
+    ]
+    theirs = webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False)
+    assert [(s["__key__"], {"txt": s["txt"], "cls": s["cls"]}) for s in theirs] == got
+
+
+@pytest.mark.parametrize("save", [numpy.savez, numpy.savez_compressed])
+def test_loader_reads_members_of_numpys_files(tmp_path, save):
+    for number in range(3):
+        save(tmp_path / f"{number}.npz", x=numpy.full(4, number), y=numpy.arange(number))
+    got = drawn(f"file://{tmp_path}", format="npz")
+    assert [name for name, _ in got] == ["x", "y"] * 3
+    assert [numpy.load(io.BytesIO(fields[""])).tolist() for _, fields in got[::2]] == [[number] * 4 for number in range(3)]
+    assert [fields[""] for _, fields in drawn(f"file://{tmp_path}", format="npz", member="y")] == [f[""] for _, f in got[1::2]]
+    file = bytearray((tmp_path / "1.npz").read_bytes())
+    file[60] ^= 1
+    (tmp_path / "1.npz").write_bytes(file)
+    with pytest.raises((s3dlio.ChecksumMismatchError, s3dlio.CorruptError)) as caught:
+        drawn(f"file://{tmp_path}", format="npz")
+    assert caught.value.uri.endswith("/1.npz")
+
+
+def test_loader_reads_records_with_an_index_and_without(tmp_path):
+    for number in range(2):
+        file = formats.tfrecord(RECORDS)
+        (tmp_path / f"{number}.tfr").write_bytes(file)
+        (tmp_path / f"{number}.tfr.idx").write_bytes(formats.tfrecord_index(file, ["pairs", "text"][number]))
+    expected = [(str(number), {"": record}) for number, record in enumerate(RECORDS)] * 2
+    for index in (None, ".idx"):
+        assert drawn(f"file://{tmp_path}", format="tfrecord", glob="*.tfr", index=index) == expected
+    dataset = s3dlio.Dataset(f"file://{tmp_path}", format="tfrecord", glob="*.tfr", index=".idx")
+    assert len(dataset) == 8 and bytes(dataset[6].data) == RECORDS[2]
+    file[30] ^= 1
+    (tmp_path / "1.tfr").write_bytes(file)
+    for index in (None, ".idx"):
+        with pytest.raises(s3dlio.ChecksumMismatchError) as caught:
+            drawn(f"file://{tmp_path}", format="tfrecord", glob="*.tfr", index=index)
+        assert caught.value.uri.endswith("/1.tfr")
