@@ -6,6 +6,7 @@ mod sys;
 
 use crate::base::uri::Uri;
 use crate::checkpoint;
+use crate::loader;
 use crate::net::proxy::Proxies;
 use crate::net::{Chunked, Endpoint, Framing, Head, Method, content_range, find_end};
 use crate::options::{Kind, Options, TABLE};
@@ -205,6 +206,16 @@ fn options(data: &[u8]) {
             open.iter().any(|line| line.contains(secret)) || TABLE.iter().any(|d| d.doc.contains(secret));
         assert!(elsewhere || !shown.contains(secret), "a secret is shown: {shown}");
     }
+}
+
+/// Positions of loaders.
+fn loader_state(data: &[u8]) {
+    loader::fuzzing::state(data);
+}
+
+/// Lists of objects for loaders.
+fn loader_manifest(data: &[u8]) {
+    loader::fuzzing::manifest(data);
 }
 
 /// A checkpoint's manifest.

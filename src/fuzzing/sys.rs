@@ -30,5 +30,7 @@ targets! {
     s3dlio_fuzz_npy => npy;
     s3dlio_fuzz_npz => npz;
     s3dlio_fuzz_hdf5 => hdf5;
+    s3dlio_fuzz_loader_state => loader_state;
+    s3dlio_fuzz_loader_manifest => loader_manifest;
     s3dlio_fuzz_planted => planted;
 }

@@ -248,7 +248,7 @@ impl Drawing {
                     shard,
                     source,
                 };
-                let blocking = draw.source.len() > 0 && blocks(&draw.source.locate(0)?);
+                let blocking = draw.source.is_blocking();
                 let progress = Progress::Items { base, before, done: done.clone() };
                 let engine =
                     ItemEngine::start(bounds, ItemPlan::Known(draw), done.first, done.also, blocking)?;
@@ -256,7 +256,7 @@ impl Drawing {
             }
             Drawing::Listed(prefix, _) => {
                 let blocking = prefix.is_blocking();
-                let engine = ItemEngine::start(bounds, ItemPlan::Fed, 0, Runs::default(), blocking)?;
+                let engine = ItemEngine::start(bounds, ItemPlan::Fed, 0, Runs::default(), Some(blocking))?;
                 let feeder = Feeder {
                     prefix,
                     shuffle: epoch.shuffle,

@@ -60,9 +60,6 @@ impl Loader {
         let resolved = options.resolve()?;
         crate::options::warn_of_unknown_environment();
         let policy = Policy::new(&resolved)?;
-        if options.is_set(&crate::options::MEMORY_BUDGET) {
-            crate::base::budget::Budget::global().set_limit(resolved.number(&crate::options::MEMORY_BUDGET));
-        }
         let shard = shard_of(params)?;
         let batch = usize::try_from(params.batch_size.max(1)).unwrap_or(usize::MAX);
         let bounds = Bounds::new(&policy, batch as u64);

@@ -56,7 +56,6 @@ static AGGRESSIVE: &Values = &[
     (&options::LOADER_IN_FLIGHT, "128"),
     (&options::LOADER_PREFETCH_BATCHES, "16"),
     (&options::LOADER_PREFETCH_BYTES, "1GiB"),
-    (&options::MEMORY_BUDGET, "2GiB"),
 ];
 
 /// Options with what `loader.preset` sets where nobody else did.

@@ -14,6 +14,8 @@ const MAX_BYTES: usize = 256 << 20;
 const MAX_AHEAD: u64 = 8 << 20;
 /// Numbers of shards, ranks and files stay below this, so that their products have room.
 const MAX_SHARDS: u64 = 1 << 40;
+/// So are numbers of records.
+const MAX_RECORDS: u64 = 1 << 61;
 /// Marks a file of which every record was delivered.
 const FINISHED: Run = (0, u64::MAX);
 
@@ -279,7 +281,7 @@ impl State {
         let (_, delivered) = self.items_left()?;
         let done = self.items_done()?;
         // The positions that it speaks of must be numbers.
-        let last = done.also.iter().last().map_or(done.first, |(start, length)| start + length);
+        let last = done.also.iter().next_back().map_or(done.first, |(start, length)| start + length);
         let own = last.checked_mul(run.shards).and_then(|own| own.checked_add(run.shard));
         let total = own.and_then(|own| own.checked_add(delivered.count()));
         if total.and_then(|total| total.checked_add(origin.base)).is_none_or(|total| total > 1 << 63) {
@@ -336,6 +338,9 @@ impl State {
         let mut left = FilesLeft { base: self.origin.base, files: BTreeMap::new() };
         for (ordinal, runs) in &self.origin.files {
             let runs = if *runs == [FINISHED] { None } else { Some(Runs::of(runs)?) };
+            if runs.as_ref().is_some_and(|runs| end_of(runs) > MAX_RECORDS) {
+                return Err(Error::new(Code::Corrupt, format!("file {ordinal} has too many records")));
+            }
             let known = left.files.insert(*ordinal, runs).is_some();
             if *ordinal < self.origin.base || *ordinal > MAX_SHARDS || known {
                 return Err(Error::new(
@@ -351,7 +356,14 @@ impl State {
         let mut done = FilesDone { first: self.run.done, files: BTreeMap::new() };
         for (file, runs, total) in &self.run.files {
             let runs = Done::of(runs)?;
-            let last = runs.also.iter().last().map_or(runs.first, |(start, length)| start + length);
+            let last = end_of(&runs.also).max(runs.first);
+            let most = MAX_RECORDS / self.run.shards;
+            if last > most || total.is_some_and(|total| total > most) {
+                return Err(Error::new(
+                    Code::Corrupt,
+                    format!("file {file} of the run has too many records"),
+                ));
+            }
             let known = done.files.insert(*file, (runs, *total)).is_some();
             if *file < self.run.done || *file > MAX_SHARDS || known || total.is_some_and(|total| last > total)
             {
@@ -362,6 +374,11 @@ impl State {
         }
         Ok(done)
     }
+}
+
+/// The number after the last one.
+fn end_of(runs: &Runs) -> u64 {
+    runs.iter().next_back().map_or(0, |(start, length)| start + length)
 }
 
 /// One state out of those of all shards of a run: the next run, of any number of shards, starts from it.
@@ -458,7 +475,11 @@ fn merge_files(epoch: &Epoch, split: Split, states: &[&State]) -> Result<State> 
         let message = format!("the states speak of {reach} files; at most {MAX_AHEAD} can be merged");
         return Err(Error::new(Code::InvalidArgument, message));
     }
+    // All shards finished so many of their first files: none of those is looked at.
+    let finished = dones.iter().map(|(_, done)| done.first).min().unwrap_or(0);
+    let common = if split == Split::File { finished * shards } else { finished };
     let mut merged = before.clone();
+    let mut ahead = 0u64;
     let ordinals: Vec<u64> = before.left(u64::MAX).take(reach as usize).collect(); // at most MAX_AHEAD
     for (j, ordinal) in ordinals.into_iter().enumerate() {
         let j = j as u64;
@@ -466,26 +487,43 @@ fn merge_files(epoch: &Epoch, split: Split, states: &[&State]) -> Result<State> 
             Split::File => (j % shards == shard.number).then_some(j / shards),
             Split::Record => Some(j),
         };
+        if j < common {
+            merged.base = ordinal + 1;
+            continue;
+        }
+        let sharing: Vec<_> =
+            dones.iter().filter_map(|(shard, done)| Some((shard, done, own(shard)?))).collect();
+        if sharing.iter().all(|(_, done, file)| done.is_finished(*file)) {
+            merged.files.insert(ordinal, None);
+            continue;
+        }
         let told = before.files.get(&ordinal).cloned().flatten().unwrap_or_default();
         let left = Left::new(0, &told);
-        let (mut all, mut finished, mut touched) = (told, true, false);
-        for (shard, done) in &dones {
-            let Some(file) = own(shard) else { continue };
-            finished &= done.is_finished(file);
-            let Some((records, _)) = done.files.get(&file) else { continue };
-            for (start, length) in records.all() {
-                for record in start..start + length {
-                    touched = true;
-                    all.insert(left.position(record_of(split, *shard, ordinal, record)));
-                }
+        // Of what was left of the file the first `reached` records were delivered, and some of the others.
+        let first =
+            |(_, done, file): &(_, &FilesDone, u64)| done.files.get(file).map_or(0, |(done, _)| done.first);
+        let least = sharing.iter().map(first).min().unwrap_or(0);
+        let reached = left.position(least * sharing.len() as u64);
+        let mut all: Vec<Run> = if reached == 0 { Vec::new() } else { vec![(0, reached)] };
+        for (shard, done, file) in &sharing {
+            let Some((records, _)) = done.files.get(file) else { continue };
+            ahead += records.first - least + records.also.count();
+            if ahead > MAX_AHEAD {
+                let message = format!("more than {MAX_AHEAD} records are told one by one");
+                return Err(Error::new(Code::InvalidArgument, message));
             }
+            let runs = records.also.iter().flat_map(|(start, length)| start..start + length);
+            let numbers = (least..records.first).chain(runs);
+            all.extend(numbers.map(|n| (left.position(record_of(split, **shard, ordinal, n)), 1)));
         }
-        if finished {
-            merged.files.insert(ordinal, None);
-        } else if touched {
-            merged.files.insert(ordinal, Some(all));
+        let above = told.iter().filter(|(start, length)| start + length > reached);
+        all.extend(above.map(|(start, length)| (start.max(reached), start + length - start.max(reached))));
+        if !all.is_empty() {
+            merged.files.insert(ordinal, Some(Runs::of_any(all)));
         }
     }
+    let base = merged.base;
+    merged.files.retain(|ordinal, _| *ordinal >= base);
     while matches!(merged.files.get(&merged.base), Some(None)) {
         merged.files.remove(&merged.base);
         merged.base += 1;

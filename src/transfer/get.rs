@@ -66,9 +66,9 @@ pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Re
     owner(total)
 }
 
-/// As [`get_range`], for callers with a budget: `admit` is awaited with the number of bytes before memory for
-/// more than `first` of them is taken, and with what came if that is fewer. With `if_match`, an object of another ETag is
-/// `Changed`. Gives the object's facts, too.
+/// As [`get_range`], for callers with a budget, who keep room for `first` bytes: `admit` is awaited with the
+/// number of bytes where it is another one, before there is memory for more. With `if_match`, an object of another ETag
+/// is `Changed`. Gives the object's facts, too.
 pub async fn get_admitted<F: Future<Output = ()>>(
     store: &Store,
     key: &str,
@@ -88,10 +88,15 @@ pub async fn get_admitted<F: Future<Output = ()>>(
             true => {
                 let size = store.stat(key).await.map_err(context)?.size;
                 let bytes = range_len(offset, wanted, size).map_err(context)?;
-                admit(bytes as u64).await;
+                if bytes as u64 != first {
+                    admit(bytes as u64).await;
+                }
                 bytes
             }
-            false => wanted.min(usize::try_from(first).unwrap_or(usize::MAX)).clamp(1, FIRST),
+            false => {
+                let most = usize::try_from(plan.threshold).unwrap_or(usize::MAX).max(FIRST);
+                wanted.min(usize::try_from(first).unwrap_or(usize::MAX)).clamp(1, most)
+            }
         };
         let (head, meta) = read_first(store, key, offset, first_len, if_match).await?;
         let total = range_len(offset, wanted, meta.size).map_err(context)?;
@@ -100,7 +105,7 @@ pub async fn get_admitted<F: Future<Output = ()>>(
             break (head, meta, total);
         }
     };
-    if total != head.len() || !blocking {
+    if total as u64 != first {
         admit(total as u64).await;
     }
     if total == head.len() {

@@ -29,6 +29,7 @@ impl Feeder {
         let mut count = Counts::default();
         loop {
             while !shared.is_closed() && (shared.waiting() >= ahead || shared.has_failed()) {
+                // Whoever finds little waiting, or takes the failure, says so.
                 shared.hungry.notified().await;
             }
             if shared.is_closed() {

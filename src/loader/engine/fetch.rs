@@ -21,9 +21,7 @@ pub async fn fetch_one<F: Future<Output = ()>>(
     let range = location.range.unwrap_or((0, u64::MAX));
     let if_match = location.etag.as_deref().filter(|_| bounds.validate);
     let first = location.expected().unwrap_or_else(|| bounds.first());
-    if let Some(expected) = location.expected() {
-        admit(expected).await;
-    }
+    admit(first).await;
     let got = transfer::get_admitted(&location.store, location.key(), range, if_match, first, &mut admit);
     let (data, meta) = got.await?;
     check(location, &data, Some(&meta), bounds)?;

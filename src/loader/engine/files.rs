@@ -146,6 +146,11 @@ impl FileEngine {
 }
 
 impl Plan {
+    /// The first file that is still being read.
+    fn head(&self) -> Option<u64> {
+        self.files.iter().find(|(_, queue)| queue.ended.is_none()).map(|(file, _)| *file)
+    }
+
     /// How many records can be handed over now.
     fn available(&self, in_order: bool) -> usize {
         let mut count = 0;
@@ -207,7 +212,7 @@ impl Shared {
                     return false;
                 }
                 let wanted = if plan.wanted > 0 { plan.wanted } else { self.bounds.batch as usize };
-                let head = plan.files.keys().next() == Some(&file);
+                let head = plan.head() == Some(file);
                 let needed = (head || !self.bounds.in_order) && plan.available(self.bounds.in_order) < wanted;
                 let room_for_one = plan.buffered < self.bounds.items;
                 if (needed || room_for_one) && plan.room.admit(held, bytes, self.bounds.bytes, needed) {
@@ -255,14 +260,16 @@ async fn lane(shared: Arc<Shared>) {
         if work.is_err() {
             reading.came(Err(panicked())).await;
         }
-        let records = reading.own;
         reading.cut();
+        let records = reading.own;
         let mut plan = lock(&shared.plan);
         plan.reading -= 1;
         if let Some(queue) = plan.files.get_mut(&file) {
             queue.ended = Some(records);
         }
         shared.tell(&plan);
+        drop(plan);
+        shared.room.notify_waiters(); // another file may be the first now
     }
 }
 

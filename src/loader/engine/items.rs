@@ -7,6 +7,7 @@ use super::fetch::{check, failure, fetch_one, plain, sample};
 use super::{Bounds, Held, Lanes, Outcome, Room, Tag, Taken, panicked};
 use crate::base::sync::lock;
 use crate::error::{Error, Result};
+use crate::runtime;
 use crate::transfer;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -114,14 +115,16 @@ struct Ticket {
 }
 
 impl ItemEngine {
-    /// Starts at draw `first`, without those in `also`.
+    /// Starts at draw `first`, without those in `also`. `blocks` says whether the stores do their I/O on the thread that
+    /// asks; `None`: some do.
     pub fn start(
         bounds: Bounds,
         draw: ItemPlan,
         first: u64,
         also: Runs,
-        blocking: bool,
+        blocks: Option<bool>,
     ) -> Result<ItemEngine> {
+        let blocking = blocks == Some(true);
         let end = match &draw {
             ItemPlan::Known(draw) => draw.count(),
             ItemPlan::Fed => u64::MAX,
@@ -166,9 +169,14 @@ impl ItemEngine {
         let chunk = usize::try_from(share).unwrap_or(usize::MAX).clamp(1, CHUNK);
         for _ in 0..lanes.min(usize::try_from(left).unwrap_or(usize::MAX)) {
             let lane = Arc::new(Lane { shared: engine.shared.clone(), held: Mutex::default() });
-            match blocking {
-                true => engine.lanes.start(true, lane.run_chunks(chunk))?,
-                false => engine.lanes.start(false, lane.run())?,
+            let started = match blocks {
+                Some(true) => engine.lanes.start(true, lane.run_chunks(chunk)),
+                Some(false) => engine.lanes.start(false, lane.run(false)),
+                None => engine.lanes.start(false, lane.run(true)),
+            };
+            if let Err(error) = started {
+                engine.close(); // for those that did start
+                return Err(error);
             }
         }
         Ok(engine)
@@ -185,7 +193,7 @@ impl ItemEngine {
 
     /// Starts the task that feeds the lanes.
     pub fn feed(&self, blocking: bool, feeder: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        self.lanes.start(blocking, feeder)
+        self.lanes.start(blocking, feeder).inspect_err(|_| self.close())
     }
 
     pub async fn take(&self, wanted: usize, out: &mut Vec<Outcome>) -> Result<Taken> {
@@ -391,7 +399,10 @@ impl Shared {
         let idle = ended && plan.in_flight == 0;
         let wakes = plan.wanted > 0 && (plan.available(&self.bounds) >= plan.wanted || idle)
             || plan.failure.is_some() && plan.in_flight == 0;
-        let starves = !known && !plan.complete;
+        if wakes {
+            plan.wanted = 0; // he looks again before he waits again
+        }
+        let starves = !known && !plan.complete && plan.fed.len() <= fed_ahead(&self.bounds) / 2;
         drop(plan);
         if wakes {
             self.ready.notify_one();
@@ -430,11 +441,11 @@ struct Lane {
 
 impl Lane {
     /// One item after the other.
-    async fn run(self: Arc<Lane>) {
+    async fn run(self: Arc<Lane>, mixed: bool) {
         let (mut came, mut tickets) = (Vec::new(), Vec::new());
         while self.next(&mut came, 1, &mut tickets).await {
             while let Some(ticket) = tickets.pop() {
-                came.push(self.one(ticket).await);
+                came.push(self.one(ticket, mixed).await);
             }
         }
     }
@@ -466,8 +477,21 @@ impl Lane {
         }
     }
 
-    async fn one(self: &Arc<Lane>, mut ticket: Ticket) -> (u64, Outcome) {
+    async fn one(self: &Arc<Lane>, mut ticket: Ticket, mixed: bool) -> (u64, Outcome) {
         let (index, location) = self.shared.locate(&mut ticket);
+        if mixed && location.as_ref().is_ok_and(|location| location.store.capabilities().blocking_io) {
+            let (lane, number, draw) = (self.clone(), ticket.number, ticket.draw);
+            let apart =
+                runtime::spawn_blocking(async move { lane.fetch(number, draw, index, location).await });
+            let came = match apart {
+                Ok(task) => task.await.map_err(|_| panicked()),
+                Err(error) => Err(error),
+            };
+            return came.unwrap_or_else(|error| {
+                let held = std::mem::take(&mut lock(&self.held).1);
+                (number, Outcome { tag: Tag::Item(draw), result: Err(failure(index, error)), held })
+            });
+        }
         self.fetch(ticket.number, ticket.draw, index, location).await
     }
 

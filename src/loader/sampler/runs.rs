@@ -88,7 +88,7 @@ impl Runs {
         self.runs.is_empty()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = Run> + '_ {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Run> + '_ {
         self.runs.iter().map(|(start, length)| (*start, *length))
     }
 

@@ -43,6 +43,10 @@ impl Indexed for UriList {
         self.stores.locate(self.text[start..self.ends[at]].to_owned())
     }
 
+    fn is_blocking(&self) -> Option<bool> {
+        self.stores.is_blocking()
+    }
+
     fn fingerprint(&self) -> u64 {
         self.fingerprint
     }

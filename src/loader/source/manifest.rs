@@ -108,6 +108,10 @@ impl Indexed for Manifest {
         self.find(index).map_err(|e| e.with_context("open", self.path.display()).with_detail("index", index))
     }
 
+    fn is_blocking(&self) -> Option<bool> {
+        self.stores.is_blocking()
+    }
+
     fn fingerprint(&self) -> u64 {
         self.fingerprint
     }

@@ -86,6 +86,12 @@ pub trait Indexed: Send + Sync + fmt::Debug {
     /// Where item `index`, which is less than [`Indexed::len`], is.
     fn locate(&self, index: u64) -> Result<Location>;
 
+    /// Whether all items are on stores whose I/O blocks; `None` where some are.
+    fn is_blocking(&self) -> Option<bool> {
+        let first = (!self.is_empty()).then(|| self.locate(0).ok()).flatten();
+        Some(first.is_some_and(|first| first.store.capabilities().blocking_io))
+    }
+
     /// The sample's fields, out of what was fetched for `location`. Checks what the format can check.
     fn decode(&self, _location: &Location, data: Bytes) -> Result<Vec<Field>> {
         Ok(vec![Field { name: String::new(), data }])

@@ -62,6 +62,13 @@ impl Stores {
         Ok(Location { store, uri, key_at, range: None, size: None, etag: None, name: String::new() })
     }
 
+    /// Whether all of them do their I/O on the caller's thread; `None` where some do.
+    pub fn is_blocking(&self) -> Option<bool> {
+        let mut all = self.of.values().map(|store| store.capabilities().blocking_io);
+        let first = all.next().unwrap_or(false);
+        all.all(|other| other == first).then_some(first)
+    }
+
     /// Takes the folder that a further root has in common with all local ones.
     fn widen(&mut self, root: &str) -> Result<()> {
         let scheme = root.find("://").map_or(0, |at| at + 3);
