@@ -659,5 +659,12 @@ mod tests {
             file[at] = value;
             assert_eq!(unpacked(&file).unwrap_err().code(), Code::Corrupt, "byte {at}");
         }
+        // A member's own head of another size, and a directory of more members than its end says.
+        let end = good.len() - 22;
+        for changes in [&[(18, 99)][..], &[(end + 8, 1), (end + 10, 1)]] {
+            let mut file = good.clone();
+            changes.iter().for_each(|(at, value)| file[*at] = *value);
+            assert_eq!(unpacked(&file).unwrap_err().code(), Code::Corrupt, "{changes:?}");
+        }
     }
 }
