@@ -1,6 +1,7 @@
 //! CRC32C (Castagnoli, RFC 3720 section 12.1): incremental, combinable, `crc32c:xxxxxxxx` in text.
 
 use crate::error::{Code, Error, Result};
+use crc_fast::{CrcAlgorithm, Digest};
 use std::fmt;
 use std::str::FromStr;
 
@@ -31,7 +32,10 @@ impl Crc32c {
 
     /// Goes on with `data`.
     pub fn update(&mut self, data: &[u8]) {
-        self.value = crc32c::crc32c_append(self.value, data);
+        // Its state is the checksum before the last inversion.
+        let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc32Iscsi, u64::from(!self.value));
+        digest.update(data);
+        self.value = digest.finalize() as u32;
         self.len += data.len() as u64;
     }
 
@@ -170,6 +174,20 @@ mod tests {
         ];
         for (data, expected) in cases {
             assert_eq!(Crc32c::of(data).value(), expected, "of {data:?}");
+        }
+    }
+
+    #[test]
+    fn i1_every_length_start_and_split_equals_another_implementation() {
+        let data: Vec<u8> = (0..20_000u32).map(|i| (i * 31 + i / 7) as u8).collect();
+        for len in (0..600).chain([4095, 4096, 4097, 16_383, 19_000]) {
+            for start in [0, 1, 7, 63, 130] {
+                let piece = &data[start..start + len];
+                let (first, second) = piece.split_at(len / 3);
+                let mut crc = Crc32c::of(first);
+                crc.update(second);
+                assert_eq!(crc.value(), crc32c::crc32c(piece), "{len} bytes from {start}");
+            }
         }
     }
 
