@@ -354,11 +354,12 @@ def checkpoint_load(w):
 
 def checkpoint_async(w):
     same = tensors(w)
-    folder = w.file_folder("snapshot")
+    folder, handed = w.file_folder("snapshot"), w.file_folder("handed")
     return Case(
         f"for how long an asynchronous save of {tensor_text(same)} keeps its caller; the limits are memcpy into used and new memory",
         {
             "ours": w.checkpoint("snapshot", f"file://{folder}", after=lambda: w.clear(folder), **same),
+            "ours_no_copy": w.checkpoint("hand_over", f"file://{handed}", after=lambda: w.clear(handed), **same),
             "limit": w.limit("copy", **same),
             "fresh": w.limit("copy", depth=1, **same),
         },

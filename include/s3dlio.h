@@ -2637,6 +2637,22 @@ int32_t s3dlio_checkpoint_writer_snapshot_tensors(s3dlio_checkpoint_writer *writ
                                                   s3dlio_error **err);
 
 /**
+ * As s3dlio_checkpoint_writer_snapshot_tensors without the copy: tensor i lies within the memory of
+ * `buffers[i]` (the same buffer may hold many). The writer has handles of its own: the caller may free
+ * its own at any time, but changes nothing in these tensors until finish or commit returned, or the
+ * event came.
+ * Errors: as s3dlio_checkpoint_writer_put_tensors; INVALID_ARGUMENT (a tensor is not within its
+ * buffer), BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t s3dlio_checkpoint_writer_snapshot_buffers(s3dlio_checkpoint_writer *writer,
+                                                  const char *shard,
+                                                  const s3dlio_tensor *tensors,
+                                                  const s3dlio_buffer *const *buffers,
+                                                  size_t count,
+                                                  s3dlio_error **err);
+
+/**
  * Stores bytes of any kind as one shard, which s3dlio_checkpoint_read_shard gives back: no entries can
  * be loaded from it. They are read in place and not used after the call.
  * Errors: INVALID_ARGUMENT (the shard's name), ALREADY_EXISTS (it was used before).

@@ -1505,6 +1505,18 @@ class checkpoint_writer {
         detail::outcome outcome;
         outcome.check(s3dlio_checkpoint_writer_snapshot_tensors(handle_.get(), name.c_str(), raw.data(), raw.size(), outcome.slot()));
     }
+    /// As `snapshot_tensors` without the copy: tensor i lies within `buffers[i]`, and nothing in it changes until the save is
+    /// over. The writer has owners of its own: the buffers may go.
+    void snapshot_buffers(const std::vector<tensor>& tensors, const std::vector<const buffer*>& buffers, std::string_view shard = "data") {
+        const std::string name = detail::argument_text(shard, "the shard's name");
+        const detail::raw_tensors raw(tensors);
+        std::vector<const s3dlio_buffer*> handles;
+        for (const buffer* one : buffers) handles.push_back(one == nullptr ? nullptr : one->get());
+        handles.resize(raw.size(), nullptr);
+        detail::outcome outcome;
+        outcome.check(s3dlio_checkpoint_writer_snapshot_buffers(
+            handle_.get(), name.c_str(), raw.data(), handles.data(), raw.size(), outcome.slot()));
+    }
     /// Stores bytes of any kind as one shard, for `checkpoint::read_shard`.
     void put_bytes(byte_view data, std::string_view shard = "data") {
         const std::string name = detail::argument_text(shard, "the shard's name");

@@ -166,6 +166,14 @@ impl CheckpointWriter {
         Ok(())
     }
 
+    /// As [`CheckpointWriter::snapshot_tensors`], of bytes that need no copy: they are owned, and stay as
+    /// they are until they are stored.
+    pub fn snapshot_owned(&mut self, shard: &str, tensors: Vec<(TensorSpec, Bytes)>) -> Result<()> {
+        let tensors = self.admit(shard, tensors)?.unwrap_or_default();
+        self.snapshots.push((shard.to_owned(), tensors));
+        Ok(())
+    }
+
     /// Stores bytes of any kind as one shard. They may be lent.
     pub async fn put_bytes(&mut self, shard: &str, data: Bytes) -> Result<()> {
         self.claim(shard)?;

@@ -45,7 +45,7 @@ use super::guard;
 use super::handle::{self, Handle, exclusive};
 use super::reader::over;
 use super::store::store_of;
-use super::tensor::{s3dlio_tensor, specs, tensors};
+use super::tensor::{s3dlio_tensor, specs, tensors, tensors_within};
 use super::types::*;
 use crate::base::buffer::{lend, lend_many};
 use crate::checkpoint::{CheckpointWriter, Params};
@@ -246,6 +246,32 @@ pub unsafe extern "C" fn s3dlio_checkpoint_writer_snapshot_tensors(
             with_writer(writer, |writer| {
                 writer.snapshot_tensors(shard, specs.into_iter().zip(memory).collect())
             })
+        })
+    }
+}
+
+/// As s3dlio_checkpoint_writer_snapshot_tensors without the copy: tensor i lies within the memory of
+/// `buffers[i]` (the same buffer may hold many). The writer has handles of its own: the caller may free
+/// its own at any time, but changes nothing in these tensors until finish or commit returned, or the
+/// event came.
+/// Errors: as s3dlio_checkpoint_writer_put_tensors; INVALID_ARGUMENT (a tensor is not within its
+/// buffer), BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn s3dlio_checkpoint_writer_snapshot_buffers(
+    writer: *mut s3dlio_checkpoint_writer,
+    shard: *const c_char,
+    tensors: *const s3dlio_tensor,
+    buffers: *const *const s3dlio_buffer,
+    count: usize,
+    err: *mut *mut s3dlio_error,
+) -> i32 {
+    // SAFETY: the promise of the module `ffi`.
+    unsafe {
+        guard::call("s3dlio_checkpoint_writer_snapshot_buffers", err, || {
+            let shard = shard_name(shard)?;
+            let tensors = tensors_within(tensors, buffers, count)?;
+            with_writer(writer, |writer| writer.snapshot_owned(shard, tensors))
         })
     }
 }

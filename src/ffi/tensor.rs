@@ -10,8 +10,11 @@
 //! piece's: a job of another size loads the boxes that its own ranks hold.
 
 use super::convert::*;
+use super::handle;
+use super::types::s3dlio_buffer;
 use crate::checkpoint::{Dtype, Request, TensorSpec};
 use crate::error::{Error, Result};
+use bytes::Bytes;
 use std::ffi::{c_char, c_void};
 
 /// `flags` of s3dlio_tensor: every rank of the job gives this tensor with the same contents, and one of
@@ -138,6 +141,37 @@ pub unsafe fn tensors<'a>(
     let memory =
         tensors.map(|(index, tensor)| unsafe { bytes(tensor.data, tensor.length) }.map_err(at(index)));
     Ok((specs, memory.collect::<Result<_>>()?))
+}
+
+/// The same where each tensor lies in a buffer of the library's, which the result keeps.
+///
+/// # Safety
+/// As [`specs`]; `buffers` is NULL or has `count` handles.
+pub unsafe fn tensors_within(
+    tensors: *const s3dlio_tensor,
+    buffers: *const *const s3dlio_buffer,
+    count: usize,
+) -> Result<Vec<(TensorSpec, Bytes)>> {
+    // SAFETY: passed on.
+    let (specs, tensors, buffers) = unsafe {
+        (specs(tensors, count)?, slice(tensors, count, "tensors")?, slice(buffers, count, "buffers")?)
+    };
+    let within = |tensor: &s3dlio_tensor, buffer: *const s3dlio_buffer| {
+        let memory = handle::get(buffer)?.to_bytes();
+        let outside = || {
+            let (have, want) = (memory.len(), tensor.length);
+            invalid(format!("its {want} bytes are not all within its buffer of {have}"))
+        };
+        if tensor.length == 0 {
+            return Ok(Bytes::new());
+        }
+        let from = tensor.data.addr().checked_sub(memory.as_ptr().addr()).ok_or_else(outside)?;
+        let to = from.checked_add(tensor.length).filter(|to| *to <= memory.len()).ok_or_else(outside)?;
+        Ok(memory.slice(from..to))
+    };
+    let pieces = tensors.iter().zip(buffers).enumerate();
+    let pieces = pieces.map(|(index, (tensor, buffer))| within(tensor, *buffer).map_err(at(index)));
+    specs.into_iter().zip(pieces).map(|(spec, piece)| Ok((spec, piece?))).collect()
 }
 
 /// # Safety

@@ -368,6 +368,42 @@ static void snapshots(const backend *b) {
     s3dlio_checkpoint_writer_free(writer);
     OK(s3dlio_checkpoint_delete(store, 42, &err));
     OK(s3dlio_checkpoint_delete(store, 40, &err));
+
+    /* Two tensors in one buffer and an empty one in none of it: nothing is copied, and its handle may go. */
+    s3dlio_buffer *buffer = NULL;
+    OK(s3dlio_buffer_new(LARGE, &buffer, &err));
+    unsigned char *inside = s3dlio_buffer_data(buffer);
+    memcpy(inside, expected, LARGE);
+    const uint64_t some[1] = {1000}, others[1] = {LARGE - 1000}, none[1] = {0};
+    s3dlio_tensor lying[3] = {
+        {.name = "some", .dtype = "U8", .shape = some, .ndim = 1, .data = inside, .length = 1000},
+        {.name = "others", .dtype = "U8", .shape = others, .ndim = 1, .data = inside + 1000, .length = LARGE - 1000},
+        {.name = "none", .dtype = "U8", .shape = none, .ndim = 1, .data = NULL, .length = 0}};
+    const s3dlio_buffer *buffers[3] = {buffer, buffer, buffer};
+    writer = begin(store, NULL, params_of(43, 0, 1, NULL));
+    lying[1].data = inside + 1001;
+    STATUS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_checkpoint_writer_snapshot_buffers(writer, "one", lying, buffers, 3, &err));
+    lying[1].data = memory;
+    STATUS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_checkpoint_writer_snapshot_buffers(writer, "one", lying, buffers, 3, &err));
+    lying[1].data = inside + 1000;
+    STATUS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_checkpoint_writer_snapshot_buffers(writer, "one", lying, NULL, 3, &err));
+    buffers[2] = NULL;
+    STATUS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_checkpoint_writer_snapshot_buffers(writer, "one", lying, buffers, 3, &err));
+    buffers[2] = buffer;
+    OK(s3dlio_checkpoint_writer_snapshot_buffers(writer, "one", lying, buffers, 3, &err));
+    s3dlio_buffer_free(buffer);
+    OK(s3dlio_checkpoint_writer_commit_submit(writer, queue, 10, NULL, &err));
+    CHECK(taken(queue, 10, NULL) == S3DLIO_OK);
+    s3dlio_checkpoint_writer_free(writer);
+    checkpoint = opened(store, 43);
+    memset(memory, 1, LARGE);
+    s3dlio_tensor_request both[2] = {
+        {.name = "some", .rank = -1, .data = memory, .length = 1000},
+        {.name = "others", .rank = -1, .data = memory + 1000, .length = LARGE - 1000}};
+    OK(s3dlio_checkpoint_load(checkpoint, both, 2, &err));
+    CHECK(memcmp(memory, expected, LARGE) == 0);
+    s3dlio_checkpoint_free(checkpoint);
+    OK(s3dlio_checkpoint_delete(store, 43, &err));
     OK(s3dlio_shutdown(30000, &err)); /* what was abandoned is removed */
     OK(s3dlio_checkpoint_collect(store, 0, &count, &err));
     s3dlio_queue_free(queue);

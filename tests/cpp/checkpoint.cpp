@@ -192,6 +192,21 @@ BACKEND_TEST(checkpoint_snapshots_are_saved_in_the_background) {
     auto refused = queue.load(saved, {{"stat", state}});
     CHECK_THROWS(S3DLIO_ERR_NOT_FOUND, ({"no entry \"stat\""}), refused.get());
 
+    {
+        s3dlio::buffer memory(8000);
+        tensor inside;
+        inside.name = "state", inside.dtype = "F64", inside.shape = {1000}, inside.data = memory;
+        std::fill_n(reinterpret_cast<double*>(memory.data()), 1000, 2.5);
+        checkpoint_writer owner(store, params(3));
+        CHECK_THROWS(S3DLIO_ERR_INVALID_ARGUMENT, ({"tensor 0"}), owner.snapshot_buffers({inside}, {nullptr}));
+        owner.snapshot_buffers({inside}, {&memory});
+        commit = queue.commit(owner);
+    } // the writer and the memory's other owner are gone
+    commit.get();
+    std::vector<double> back(1000);
+    checkpoint(store, 3).load({{"state", back}});
+    CHECK(back == std::vector<double>(1000, 2.5));
+
     checkpoint_writer writer(store, params(2, 0, 2));
     auto waiting = queue.commit(writer);
     CHECK_THROWS(S3DLIO_ERR_INVALID_STATE, ({}), writer.finish()); // it is busy

@@ -333,6 +333,23 @@ def test_snapshot_then_commit_in_the_background(store):
         writer.put_tensors({})
 
 
+def test_a_snapshot_of_buffers_copies_nothing(store):
+    memory = s3dlio.Buffer(4096)
+    array = numpy.frombuffer(memory, "f4")
+    array[:] = numpy.arange(1024)
+    writer = CheckpointWriter(store, 1)
+    with pytest.raises(s3dlio.InvalidArgumentError, match="not all within its buffer"):
+        writer.snapshot_buffers({"w": numpy.ones(3)}, [memory])
+    with pytest.raises(s3dlio.InvalidArgumentError, match="1 arrays lie in 2 buffers"):
+        writer.snapshot_buffers({"w": array}, [memory, memory])
+    writer.snapshot_buffers({"w": array, "half": array[512:]}, [memory, memory])
+    array[0] = 7  # before anything is stored: there is no copy that would not show it
+    del memory, array
+    writer.commit_async().result(60)
+    loaded = Checkpoint.open(store).load()
+    assert loaded["w"].tolist() == [7, *range(1, 1024)] and loaded["half"].tolist() == list(range(512, 1024))
+
+
 def test_a_commit_in_the_background_waits_for_the_others_and_can_be_cancelled(folder):
     first = CheckpointWriter(folder, 1, rank=0, world_size=2, run_id="r")
     first.snapshot({"a": numpy.ones(3)})

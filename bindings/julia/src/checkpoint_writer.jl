@@ -234,6 +234,23 @@ function snapshot_tensors(w::CheckpointWriter, tensors; shard::AbstractString = 
     return nothing
 end
 
+"""
+    S3dlio.snapshot_buffers(writer, tensors, buffers; shard = "data")
+
+As [`S3dlio.snapshot_tensors`](@ref) without the copy: array `i` lies within the memory of the [`Buffer`](@ref)
+`buffers[i]` (such as `reshape(reinterpret(Float32, buffer), 1000, :)`), and nothing in it changes until the save is
+over. The buffers may be closed meanwhile.
+"""
+function snapshot_buffers(w::CheckpointWriter, tensors, buffers; shard::AbstractString = "data")
+    shard = cshard(shard)
+    list, roots = ctensors(tensors)
+    length(buffers) == length(list) || throw(ArgumentError("$(length(list)) tensors lie in $(length(buffers)) buffers; expected one for each"))
+    handles = Ptr{s3dlio_buffer}[buffer.handle for buffer in buffers]
+    GC.@preserve roots buffers check(err -> s3dlio_checkpoint_writer_snapshot_buffers(
+        w, shard, pointer_to(list), pointer(handles), length(list), err))
+    return nothing
+end
+
 # A list's memory; never NULL, which would be a shard of plain bytes.
 pointer_to(list::Vector{s3dlio_tensor}) = (isempty(list) && sizehint!(list, 1); pointer(list))
 

@@ -240,6 +240,7 @@ end
     s3dlio_checkpoint_writer_open(store::Ptr{s3dlio_store}, options::Ptr{s3dlio_options}, params::Ptr{s3dlio_checkpoint_params}, params_size::Csize_t, writer::Ptr{Ptr{s3dlio_checkpoint_writer}}, err::ErrorOut)::Int32
     s3dlio_checkpoint_writer_put_tensors(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, tensors::Ptr{s3dlio_tensor}, count::Csize_t, err::ErrorOut)::Int32
     s3dlio_checkpoint_writer_snapshot_tensors(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, tensors::Ptr{s3dlio_tensor}, count::Csize_t, err::ErrorOut)::Int32
+    s3dlio_checkpoint_writer_snapshot_buffers(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, tensors::Ptr{s3dlio_tensor}, buffers::Ptr{Ptr{s3dlio_buffer}}, count::Csize_t, err::ErrorOut)::Int32
     s3dlio_checkpoint_writer_put_bytes(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, data::Ptr{Cvoid}, length::Csize_t, err::ErrorOut)::Int32
     s3dlio_checkpoint_writer_open_shard(writer::Ptr{s3dlio_checkpoint_writer}, shard::Cstring, tensors::Ptr{s3dlio_tensor}, count::Csize_t, stream::Ptr{Ptr{s3dlio_checkpoint_shard}}, err::ErrorOut)::Int32
     s3dlio_checkpoint_writer_finish(writer::Ptr{s3dlio_checkpoint_writer}, err::ErrorOut)::Int32

@@ -150,6 +150,18 @@ function checkpoints(t)
         c = Checkpoint(store)
         S3dlio.aload!(c, "state" => state)
         @test state == before
+        # without a copy
+        memory = Buffer(8000)
+        inside = reinterpret(Float64, memory)
+        inside .= 2.5
+        w = CheckpointWriter(store, 2)
+        @test_throws ArgumentError S3dlio.snapshot_buffers(w, ["state" => inside], Buffer[])
+        @test status(() -> S3dlio.snapshot_buffers(w, ["state" => rand(1000)], [memory])) == "invalid_argument"
+        S3dlio.snapshot_buffers(w, ["state" => inside], [memory])
+        close(memory)
+        S3dlio.acommit(w)
+        close(w)
+        @test Checkpoint(store, 2)["state"] == fill(2.5, 1000)
         # ranks as tasks, which agree through the storage
         store2 = open_store(t, "ranks")
         @sync for rank in 0:2
@@ -164,7 +176,7 @@ function checkpoints(t)
         end
         @test Checkpoint(store2)["w"] == matrix()
         # one that waits for a rank that never comes
-        w = CheckpointWriter(store, 2; world_size = 2)
+        w = CheckpointWriter(store, 3; world_size = 2)
         task = @async S3dlio.acommit(w)
         yield()
         @test !istaskdone(task)
@@ -172,7 +184,7 @@ function checkpoints(t)
         @test_throws Exception wait(task)
         S3dlio.abort(w)
         @test !isopen(w) && S3dlio.abort(w) === nothing
-        @test S3dlio.checkpoints(store) == [1]
+        @test S3dlio.checkpoints(store) == [1, 2]
     end
     @testset "C1 C4 errors of checkpoints" begin
         store = open_store(t, "errors")

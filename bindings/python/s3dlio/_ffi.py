@@ -648,6 +648,10 @@ FUNCTIONS = {
         i32,
         (checkpoint_writer, text, P(s3dlio_tensor), size_t, _err),
     ),
+    "s3dlio_checkpoint_writer_snapshot_buffers": (
+        i32,
+        (checkpoint_writer, text, P(s3dlio_tensor), P(P(s3dlio_buffer)), size_t, _err),
+    ),
     "s3dlio_checkpoint_writer_put_bytes": (i32, (checkpoint_writer, text, memory, size_t, _err)),
     "s3dlio_checkpoint_writer_open_shard": (
         i32,

@@ -4,8 +4,8 @@ import io
 import os
 import sys
 import warnings
-from ctypes import byref, sizeof
-from typing import Any, Iterable, Mapping, Optional, Tuple, Union
+from ctypes import POINTER, byref, sizeof
+from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 from . import _arguments as c
 from . import _ffi, _owners
@@ -15,6 +15,7 @@ from ._pending import Pending
 from ._places import store_of
 from ._reserve import Reserving
 from ._tensors import Tensors
+from .buffer import Buffer
 from .errors import BadHandleError, InvalidArgumentError, InvalidStateError, NotFoundError, S3dlioError, call
 from .info import WriteStats, write_stats
 from .options import Options
@@ -98,6 +99,19 @@ class CheckpointWriter:
         The copies are stored by `commit`, in the background by `commit_async`."""
         given = Tensors(tensors, replicated)
         call(lib.s3dlio_checkpoint_writer_snapshot_tensors, self._handle, _shard(shard), given.array, given.count)
+
+    def snapshot_buffers(
+        self, tensors: Arrays, buffers: Sequence[Buffer], shard: Optional[str] = None, *, replicated: bool = False
+    ) -> None:
+        """As `snapshot` without the copy: array i lies within the memory of the `Buffer` at i of `buffers`, such as
+        `numpy.frombuffer(buffer, "f4")`. Nothing in it may change until the save is over."""
+        given = Tensors(tensors, replicated)
+        if len(buffers) != given.count:
+            raise InvalidArgumentError(f"{given.count} arrays lie in {len(buffers)} buffers; expected one for each")
+        handles = (POINTER(_ffi.s3dlio_buffer) * given.count)(*(buffer._handle for buffer in buffers))  # type: ignore[attr-defined]
+        call(
+            lib.s3dlio_checkpoint_writer_snapshot_buffers, self._handle, _shard(shard), given.array, handles, given.count
+        )
 
     def put_bytes(self, data: Any, shard: str) -> None:
         """Stores any contiguous buffer as a shard that `Checkpoint.read_shard` gives back."""
