@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// What is known of an operation before it runs.
@@ -39,23 +40,27 @@ impl<T: Send + 'static> Queue<T> {
         let mut ticket = Ticket::new(self.shared().clone(), token, op.clone(), work.operation, work.uri)?;
         ticket.announce()?;
         let ticket = Arc::new(ticket);
-        let future = make(ticket.clone(), &op)?;
+        // In a box, so that what drives it is there once and not for every operation there is.
+        let future: Running<T> = Box::pin(make(ticket.clone(), &op)?);
         ticket.arm();
-        let running = ticket.clone();
-        ticket.admission.spawn(async move {
-            let outcome = run(&running, work.blocking, future).await;
-            running.settle(outcome);
-        });
+        launch(ticket, work.blocking, future);
         Ok(())
     }
 }
 
+/// An operation that was submitted.
+type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+fn launch<T: Send + 'static>(ticket: Arc<Ticket<T>>, blocking: bool, future: Running<T>) {
+    let running = ticket.clone();
+    ticket.admission.spawn(async move {
+        let outcome = run(&running, blocking, future).await;
+        running.settle(outcome);
+    });
+}
+
 /// Gives the outcome once `future` is gone.
-async fn run<T, F>(ticket: &Arc<Ticket<T>>, blocking: bool, future: F) -> Result<T>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T>> + Send + 'static,
-{
+async fn run<T: Send + 'static>(ticket: &Arc<Ticket<T>>, blocking: bool, future: Running<T>) -> Result<T> {
     let turns = if blocking { &ticket.queue.blocking } else { &ticket.queue.network };
     let _turn = tokio::select! {
         biased;
