@@ -383,6 +383,7 @@ impl Shared {
         tickets: &mut Vec<Ticket>,
     ) -> Option<bool> {
         let known = self.known();
+        let left = !came.is_empty();
         let mut plan = lock(&self.plan);
         for (number, outcome) in came.drain(..) {
             plan.put(number, outcome, &self.bounds);
@@ -406,6 +407,9 @@ impl Shared {
         drop(plan);
         if wakes {
             self.ready.notify_one();
+        } else if left {
+            // Another item is the next one now, and its lane may wait for bytes.
+            self.room.notify_waiters();
         }
         if starves {
             self.hungry.notify_one();
