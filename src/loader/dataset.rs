@@ -273,7 +273,7 @@ impl Drawing {
             Drawing::Files(files, format, _) => {
                 let left = resumed.map_or(Ok(FilesLeft::default()), State::files_left)?;
                 let done = same.map_or(Ok(FilesDone::default()), State::files_done)?;
-                let blocking = files.first().is_some_and(blocks);
+                let blocking = files.iter().any(blocks); // a thread that may block can wait for the network, too
                 let draw = FileDraw {
                     format,
                     files,

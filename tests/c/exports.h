@@ -131,6 +131,7 @@ static void no_log(int32_t level, const char *target, const char *message, void 
     X(s3dlio_checkpoint_writer_id, SAVE, VALUE, (h))                                                         \
     X(s3dlio_checkpoint_writer_put_tensors, SAVE, STATUS_, (h, "put", &s->tensor, 1, err))                   \
     X(s3dlio_checkpoint_writer_snapshot_tensors, SAVE, STATUS_, (h, "snapshot", &s->tensor, 1, err))         \
+    X(s3dlio_checkpoint_writer_snapshot_buffers, SAVE, STATUS_, (h, "buffers", NULL, NULL, 0, err))          \
     X(s3dlio_checkpoint_writer_put_bytes, SAVE, STATUS_, (h, "bytes", "x", 1, err))                          \
     X(s3dlio_checkpoint_writer_open_shard, SAVE, STATUS_, (h, "stream", NULL, 0, &s->shard, err))            \
     X(s3dlio_checkpoint_writer_finish, SAVE, STATUS_, (h, err))                                              \

@@ -198,7 +198,7 @@ BACKEND_TEST(checkpoint_snapshots_are_saved_in_the_background) {
         inside.name = "state", inside.dtype = "F64", inside.shape = {1000}, inside.data = memory;
         std::fill_n(reinterpret_cast<double*>(memory.data()), 1000, 2.5);
         checkpoint_writer owner(store, params(3));
-        CHECK_THROWS(S3DLIO_ERR_INVALID_ARGUMENT, ({"tensor 0"}), owner.snapshot_buffers({inside}, {nullptr}));
+        CHECK_THROWS(S3DLIO_ERR_INVALID_ARGUMENT, ({"buffer"}), owner.snapshot_buffers({inside}, {nullptr}));
         owner.snapshot_buffers({inside}, {&memory});
         commit = queue.commit(owner);
     } // the writer and the memory's other owner are gone

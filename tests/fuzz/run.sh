@@ -1,13 +1,13 @@
 #!/bin/bash
 # Fuzz targets: tests/fuzz/run.sh [quick | SECONDS] [TARGET...]
-#   Each target runs for so many seconds (60; quick: 4), two at a time, from its corpus beside this file.
+#   Each target runs for so many seconds (40; quick: 4), two at a time, from its corpus beside this file.
 # The library is built with AddressSanitizer and libFuzzer's coverage, its dependencies without. What a
 # target failed on stays in TARGET_DIR/fuzz/found/, to be run again with TARGET_DIR/fuzz/bin/TARGET FILE; once it
 # is mended it belongs into the corpus. The last line is "N passed, M failed".
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-seconds=60
+seconds=40
 case ${1:-} in
 quick) seconds=4 && shift ;;
 [0-9]*) seconds=$1 && shift ;;

@@ -7,7 +7,7 @@ use super::super::state::{FilesDone, FilesLeft, Split, own_record};
 use super::super::stats::Stats;
 use super::{Bounds, Held, Lanes, Outcome, Room, Tag, Taken, panicked};
 use crate::base::sync::lock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use futures_util::FutureExt;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -96,7 +96,7 @@ impl FileEngine {
         let shared = Arc::new(Shared { bounds, draw, own, plan: Mutex::new(plan), room, ready });
         let engine = FileEngine { shared, lanes: Lanes::new() };
         for _ in 0..lanes {
-            engine.lanes.start(blocking, lane(engine.shared.clone()))?;
+            engine.lanes.start(blocking, lane(engine.shared.clone())).inspect_err(|_| engine.close())?;
         }
         Ok(engine)
     }
@@ -236,6 +236,8 @@ impl Shared {
         let mut plan = lock(&self.plan);
         plan.room.release(held);
         plan.buffered -= 1;
+        drop(plan);
+        self.room.notify_waiters();
     }
 }
 
@@ -244,6 +246,8 @@ async fn lane(shared: Arc<Shared>) {
         let file = {
             let mut plan = lock(&shared.plan);
             if plan.closed || plan.next >= shared.own.len() as u64 {
+                // Files that were delivered before may have been the last ones: only now it is known.
+                shared.tell(&plan);
                 return;
             }
             plan.next += 1;
@@ -258,7 +262,7 @@ async fn lane(shared: Arc<Shared>) {
         let mut reading = Reading::new(&shared, file);
         let work = AssertUnwindSafe(reading.all()).catch_unwind().await;
         if work.is_err() {
-            reading.came(Err(panicked())).await;
+            reading.give_up(panicked()).await;
         }
         reading.cut();
         let records = reading.own;
@@ -312,28 +316,60 @@ impl<'s> Reading<'s> {
     async fn all(&mut self) {
         let mut stream = match self.shared.draw.format.open(self.location).await {
             Ok(stream) => stream,
-            Err(error) => {
-                self.came(Err(error)).await;
-                return;
-            }
+            Err(error) => return self.give_up(error).await,
         };
         let mut failures = 0;
+        // An error is one record's, whoever that belongs to, if another record comes after it; else it is the file's.
+        let mut broken = None;
         loop {
-            let record = match stream.next().await {
-                Ok(None) => return,
+            let next = stream.next().await;
+            let before = if matches!(next, Ok(None)) { None } else { broken.take() };
+            if let Some(error) = before
+                && !self.came(Err(error)).await
+            {
+                return;
+            }
+            match next {
+                Ok(None) => break,
                 Ok(Some(record)) => {
                     failures = 0;
-                    Ok(record)
+                    if !self.came(Ok(record)).await {
+                        return;
+                    }
                 }
                 Err(error) => {
                     failures += 1;
-                    Err(error)
+                    broken = Some(error);
+                    if failures == MAX_FAILURES {
+                        break;
+                    }
                 }
-            };
-            if !self.came(record).await || failures == MAX_FAILURES {
-                return;
             }
         }
+        if let Some(error) = broken {
+            self.give_up(error).await;
+        }
+    }
+
+    /// The rest of the file cannot be read: says so in the place of the shard's next record. Of a window that was begun
+    /// nothing is handed over, as its order is that of a whole one; a later run reads it again.
+    async fn give_up(&mut self, error: Error) {
+        for (.., held) in std::mem::take(&mut self.window) {
+            self.shared.discard(&held);
+        }
+        let mut held = Held::default();
+        if !self.shared.admit(self.file, &mut held, 0).await {
+            return;
+        }
+        let (mut record, mut end) = (self.own, 0);
+        if let Some((done, _)) = self.shared.draw.done.files.get(&self.file) {
+            record = record.max(done.first);
+            end = done.also.to_vec().last().map_or(0, |(start, length)| start + length);
+        }
+        self.own = end.max(record + 1);
+        let error = error.with_context("get", &self.location.uri).with_detail("record", self.number);
+        let tag = Tag::Record { file: self.file, record };
+        self.shared.put(self.file, [Outcome { tag, result: Err(error), held }]);
     }
 
     /// Takes a record; `false` where all ends.

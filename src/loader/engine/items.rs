@@ -286,7 +286,7 @@ impl Plan {
         }
         let (draw, fed) = match known {
             true => {
-                while !self.also.is_empty() && self.also.contains(self.next) {
+                while self.next < self.end && !self.also.is_empty() && self.also.contains(self.next) {
                     self.next += 1;
                 }
                 if self.next >= self.end {

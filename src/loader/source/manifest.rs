@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 const EVERY: u64 = 16;
 /// The longest line: a key of 1,024 bytes, its root, a size and an ETag fit many times.
 const MAX_LINE: usize = 16 << 10;
+/// Sizes beyond this are none that any object has.
+const LARGEST: u64 = 1 << 62;
 
 #[derive(Debug)]
 pub struct Manifest {
@@ -150,7 +152,8 @@ pub fn parse_line(line: &[u8]) -> Result<Option<Line<'_>>> {
     let size = match fields.next().unwrap_or_default() {
         "" => None,
         size if size.bytes().all(|b| b.is_ascii_digit()) => {
-            Some(size.parse().map_err(|_| bad("the size is no number"))?)
+            let size = size.parse().ok().filter(|size| *size <= LARGEST);
+            Some(size.ok_or_else(|| bad("the size is no number of bytes that an object can have"))?)
         }
         _ => return Err(bad("the size is no number")),
     };

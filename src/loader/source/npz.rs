@@ -74,7 +74,9 @@ impl RecordFormat for Npz {
         let mut items = Members::default();
         let mut found = stream::iter(files).map(|file| self.members(file)).buffered(AT_ONCE);
         while let Some((file, members)) = found.try_next().await? {
-            if !members.is_empty() && items.by_uri.insert(file.uri.clone(), items.files.len()).is_none() {
+            if !members.is_empty() {
+                // One that is listed twice has its members twice.
+                items.by_uri.entry(file.uri.clone()).or_insert(items.files.len());
                 items.firsts.push(items.count);
                 items.count += members.len() as u64;
                 items.files.push((file, members));

@@ -16,14 +16,14 @@ const MAX_FOLDERS: usize = 1024;
 pub struct Stores {
     options: Options,
     of: HashMap<String, Arc<Store>>,
-    /// What all local roots have in common, where there are too many of them.
-    common: Option<(String, Arc<Store>)>,
+    /// What all local roots of a scheme have in common, where there are too many of them.
+    common: Vec<(String, Arc<Store>)>,
     last: String,
 }
 
 impl Stores {
     pub fn new(options: &Options) -> Stores {
-        Stores { options: options.clone(), of: HashMap::new(), common: None, last: String::new() }
+        Stores { options: options.clone(), of: HashMap::new(), common: Vec::new(), last: String::new() }
     }
 
     /// Makes sure of the store of an object's URI. Checks the URI; does no I/O.
@@ -45,10 +45,11 @@ impl Stores {
     /// Where the object of a URI that was added is.
     pub fn locate(&self, uri: String) -> Result<Location> {
         let root = root_of(&uri)?;
-        let (store, root_len) = match (self.of.get(root), &self.common) {
-            (Some(store), _) => (store, root.len()),
-            (None, Some((common, store))) if is_below(root, common) => (store, common.len()),
-            _ => {
+        let common = || self.common.iter().find(|(common, _)| is_below(root, common));
+        let own = self.of.get(root).map(|store| (store, root.len()));
+        let (store, root_len) = match own.or_else(|| common().map(|(common, store)| (store, common.len()))) {
+            Some(found) => found,
+            None => {
                 return Err(Error::new(
                     Code::Changed,
                     "the URI is of a place that was not in the list before",
@@ -72,15 +73,19 @@ impl Stores {
     /// Takes the folder that a further root has in common with all local ones.
     fn widen(&mut self, root: &str) -> Result<()> {
         let scheme = root.find("://").map_or(0, |at| at + 3);
-        let mut common = self.common.as_ref().map_or(root, |(common, _)| common.as_str());
+        let known = self.common.iter().position(|(common, _)| common.starts_with(&root[..scheme]));
+        let mut common = known.map_or(root, |known| self.common[known].0.as_str());
         for other in self.of.keys().map(String::as_str).filter(|other| other.starts_with(&root[..scheme])) {
             common = shared_folder(common, other, scheme);
         }
         common = shared_folder(common, root, scheme);
-        if self.common.as_ref().is_none_or(|(known, _)| known != common) {
+        if known.is_none_or(|known| self.common[known].0 != common) {
             let common = common.to_owned();
             let store = Arc::new(store_for_uri(&common, &self.options)?);
-            self.common = Some((common, store));
+            match known {
+                Some(known) => self.common[known] = (common, store),
+                None => self.common.push((common, store)),
+            }
         }
         Ok(())
     }
@@ -93,9 +98,9 @@ fn shared_folder<'a>(a: &'a str, b: &str, scheme: usize) -> &'a str {
     if same >= scheme && whole(a) && whole(b) {
         return &a[..same];
     }
-    let cut = a.get(..same).and_then(|text| text.rfind('/')).unwrap_or(0);
-    // The root folder keeps its slash.
-    &a[..cut.max(scheme + 1).min(a.len())]
+    let cut = a.as_bytes()[..same].iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    // The root folder keeps its slash; before it stands ASCII.
+    a.get(..cut.max(scheme + 1)).unwrap_or(a)
 }
 
 /// Whether the root's text ends in the slash that parts it from the key: only that of `file:///`.
