@@ -1819,7 +1819,7 @@ int32_t s3dlio_dataset_open_uris(const char *const *uris,
 
 /**
  * Opens the objects of a manifest: a local file of a line for each, the URI and, after tabs, size and ETag
- * where they are known. It is mapped, not read, and must not change while the dataset lives. An epoch
+ * where they are known. It is read by position, not loaded, and must not change while the dataset lives. An epoch
  * over a manifest lists nothing and asks for no sizes.
  * Errors: as s3dlio_dataset_open; NOT_FOUND, IO, CORRUPT (the error names the line).
  * Since: 0.1
