@@ -153,7 +153,13 @@ def test_options(root):  # noqa: F811
     assert [len(share) for share in shares] == [10] * 3 and sorted(sum(shares, [])) == uris
     options = s3dlio.PyLoaderOptions().with_batch_size(7).prefetch(3).shuffle(True, 5).drop_last(True).pin_memory(True).num_workers(2)
     assert options.batch_size == 7 and options.shuffle_value is True and options.seed == 5 and options.prefetch_value == 3
-    assert sorted(item.uri for item in s3dlio.PyBytesAsyncDataLoader(dataset, options).items()) != []
+    loader = s3dlio.PyBytesAsyncDataLoader(dataset, options)
+    assert sorted(item.uri for item in loader.items()) == uris and len(list(loader)) == 30, "drop_last is of batches"
+
+    async def sizes():
+        return [len(batch) async for batch in loader]
+
+    assert asyncio.run(sizes()) == [7] * 4
     with pytest.warns(UserWarning, match="nonsense"):
         s3dlio.PyBytesAsyncDataLoader(dataset, {"nonsense": 1})
     with pytest.raises(TypeError):

@@ -103,7 +103,7 @@ class PyBytesAsyncDataLoader:
             raise TypeError(f"dataset must be a PyDataset, not {type(dataset).__name__}")
         self._dataset, self._opts = dataset, _options(opts)
 
-    def _open(self, batch_size: int) -> Any:
+    def _open(self, batch_size: int, drop_last: bool = False) -> Any:
         from ..loader import Dataset, Loader
 
         opts = self._opts
@@ -112,7 +112,7 @@ class PyBytesAsyncDataLoader:
             shuffle="full" if opts.get("shuffle") else "none", seed=int(opts.get("seed") or 0),
             rank=int(opts.get("shard_rank") or 0), world_size=int(opts.get("shard_world_size") or 1),
             worker=int(opts.get("worker_id") or 0), workers=int(opts.get("num_workers_pytorch") or 1),
-            drop_last=bool(opts.get("drop_last")), loader_order="completion",
+            drop_last=drop_last, loader_order="completion",
             loader_in_flight=max(1, int(opts.get("prefetch") or _PREFETCH)), loader_decompress="none",
         )
 
@@ -130,7 +130,7 @@ class PyBytesAsyncDataLoader:
         size = max(1, int(self._opts.get("batch_size") or _PREFETCH))
         if not len(self._dataset):
             return
-        with self._open(size) as loader:
+        with self._open(size, bool(self._opts.get("drop_last"))) as loader:
             async for batch in loader:
                 yield [sample.data for sample in batch]
 
