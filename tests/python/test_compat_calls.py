@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import numpy
 import pytest
 
 import s3dlio
@@ -179,9 +180,16 @@ def test_multipart_upload_writer(root):
         view = writer.reserve(1_000_000)
         assert len(view) == 1_000_000
         view[:] = data[6_000_000:7_000_000]
-        del view
         writer.commit(1_000_000)
-        writer.write(bytearray(data[7_000_000:]))
+        array = numpy.frombuffer(writer.reserve(1_500_000), numpy.uint8)
+        array[:1_000_000] = numpy.frombuffer(data, numpy.uint8)[7_000_000:8_000_000]
+        with pytest.raises(ValueError, match="1500001"):
+            writer.commit(1_500_001)
+        writer.commit(1_000_000)
+        with pytest.raises(RuntimeError, match="reserve"):
+            writer.commit(1)
+        writer.write(bytearray(data[8_000_000:]))
+        assert len(view) == 1_000_000 and len(array) == 1_500_000, "views live on"
         writer.flush()
         assert not s3dlio.exists(uri), "nothing is visible before the end"
     done = writer.close()

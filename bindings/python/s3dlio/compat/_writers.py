@@ -3,6 +3,7 @@
 import time
 from typing import Any, Dict, Optional
 
+from ..buffer import Buffer
 from ..errors import InvalidArgumentError, InvalidStateError, S3dlioError
 from ..info import WriteStats
 from ..writer import Writer
@@ -59,6 +60,7 @@ class MultipartUploadWriter:
         self.uri, self._started = uri, time.time()
         self._writer: Writer = store.writer(key, content_type=content_type, **options)
         self._closed: Optional[Dict[str, Any]] = None
+        self._reserved: Optional[Buffer] = None
 
     def write(self, data: Any, *, copy: bool = False) -> int:
         """Takes all of `data`; gives its size in bytes."""
@@ -68,11 +70,22 @@ class MultipartUploadWriter:
         """Exactly `size` writable bytes of the library's, to fill and to `commit`."""
         if size < 1:
             raise InvalidArgumentError(f"reserve of {size} bytes; expected at least 1")
-        return self._writer.reserve(size)[:size]
+        self._writer._handle
+        self._reserved = Buffer(size)
+        return self._reserved.view
 
     def commit(self, nbytes: int) -> None:
-        """Writes the first `nbytes` of the reserved memory."""
-        self._writer.commit(nbytes)
+        """Writes the first `nbytes` of the reserved memory. Views of it may live on, but must not change it any more."""
+        if self._reserved is None:
+            raise InvalidStateError("commit without reserve; expected one reserve before each commit")
+        size = len(self._reserved.view)
+        if not 0 <= nbytes <= size:
+            raise InvalidArgumentError(f"commit of {nbytes} bytes; expected 0 to {size}, as many as were reserved")
+        buffer, self._reserved = self._reserved, None
+        if nbytes == size:
+            self._writer.write_buffer(buffer)
+        else:
+            self._writer.write(buffer.view[:nbytes])
 
     def flush(self) -> None:
         """Nothing: parts go when they are full, the rest when the upload is closed."""
