@@ -81,6 +81,14 @@ def test_what_fails_is_discarded(there):
             file.write(b"1")
         1 / 0
     assert not fs.exists(f"{root}/rolled-back")
+    with fs.transaction:
+        with pytest.raises(ZeroDivisionError), fs.open(f"{root}/given-up", "wb") as file:
+            file.write(b"1")
+            1 / 0
+        fs.pipe(f"{root}/kept", b"1")
+        with fs.open(f"{root}/kept-too", "wb") as file:
+            file.write(b"1")
+    assert not fs.exists(f"{root}/given-up") and fs.cat(f"{root}/kept-too") == b"1"
 
 
 def test_a_file_is_one_version_of_the_object(there):
@@ -159,6 +167,71 @@ def test_copies_moves_and_removals(there):
         fs.touch(f"{root}/d2", truncate=False)
     with pytest.raises(FileNotFoundError):
         fs.rm(f"{root}/none")
+
+
+def test_what_is_moved_onto_itself_stays(there):
+    fs, root = there
+    files = {f"{root}/d/x": b"1", f"{root}/d/e/y": b"2"}
+    fs.pipe(files)
+    d = f"{root}/d"
+    for source, target in (
+        (f"{d}/x", f"{d}/"), (f"{d}/x", d), (f"{d}/x", f"{d}/x/"), (f"{fs.protocol}://{d}/x", f"{d}/x"), (f"{d}/x", f"{d}/x"),
+        (Path("/", d, "x") if fs._is_path else f"{d}/x", f"{fs.scheme}://{d}/x"),
+        ([f"{d}/x"], d), ([f"{d}/x"], [f"{d}/x"]), (f"{d}/[x]", f"{d}/"),
+    ):
+        fs.mv(source, target)
+        assert fs.cat(d, recursive=True) == files, (source, target)
+    for source, target in ((d, d), (d, f"{d}/"), (f"{d}/", d), (f"{fs.protocol}://{d}", d), (d, f"{root}/"), (f"{d}/e", d)):
+        fs.mv(source, target, recursive=True)
+        assert fs.cat(d, recursive=True) == files, (source, target)
+    for source, target, recursive in (
+        (d, f"{d}/e", True), (d, f"{d}/new", True), ([f"{d}/x", f"{d}/e/y"], [f"{d}/e/y", f"{d}/z"], False),
+        ([f"{d}/x", f"{d}/e/y"], d, False),
+    ):
+        with pytest.raises(ValueError, match="below"):
+            fs.mv(source, target, recursive=recursive)
+        assert fs.cat(d, recursive=True) == files, (source, target)
+    fs.mv(f"{d}/x", f"{d}/e/")
+    fs.mv([f"{d}/e/x", f"{d}/e/y"], f"{root}/g/")
+    assert fs.cat(f"{root}/g", recursive=True) == {f"{root}/g/x": b"1", f"{root}/g/y": b"2"} and not fs.find(d)
+
+
+def test_a_folder_that_is_a_link_is_the_same_place(tmp_path):
+    fs = ours.LocalFileSystem(skip_instance_cache=True)
+    fs.pipe(f"{tmp_path}/d/x", b"1")
+    os.symlink("d", tmp_path / "link")
+    fs.mv(f"{tmp_path}/d/x", f"{tmp_path}/link/x")
+    fs.mv(f"{tmp_path}/d/x", f"{tmp_path}/link/")
+    assert fs.cat(f"{tmp_path}/d/x") == b"1"
+
+
+@pytest.mark.parametrize("method, suffix", [("gzip", "gz"), ("bz2", "bz2"), ("xz", "xz"), ("zip", "zip"), ("infer", "gz")])
+def test_compression_of_fsspec(there, method, suffix):
+    fs, root = there
+    path = f"{root}/x.{suffix}"
+    with fs.open(path, "wb", compression=method) as file:
+        assert file.write(DATA) == len(DATA)
+        assert not fs.exists(path), "it appears when it is closed"
+    assert file.closed and fs.cat(path) != DATA
+    with fs.open(path, "rb", compression=method) as file:
+        assert file.read() == DATA
+    with fs.open(path, "w", compression=method) as file:
+        file.write("text")
+    with fs.open(path, "r", compression=method) as file:
+        assert file.read() == "text"
+    for mode, data in (("wb", b"x"), ("w", "x")):
+        with pytest.raises(ZeroDivisionError), fs.open(f"{root}/failed.{suffix}", mode, compression=method) as file:
+            file.write(data * 1000)
+            1 / 0
+        assert file.closed and not fs.exists(f"{root}/failed.{suffix}")
+    with fs.transaction:
+        with fs.open(f"{root}/later.{suffix}", "wb", compression=method) as file:
+            file.write(b"1")
+        assert not fs.exists(f"{root}/later.{suffix}")
+    with fs.open(f"{root}/later.{suffix}", compression=method) as file:
+        assert file.read() == b"1"
+    with pytest.raises(ValueError):
+        fs.open(f"{root}/none", "wb", compression="nonsense")
 
 
 def test_put_and_get(there, tmp_path):

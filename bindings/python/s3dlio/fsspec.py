@@ -9,6 +9,7 @@ what follows it in the library's own URIs. Reads are ranges of one version of th
 when the file is closed, and never where an exception left `with`. Listings are not cached.
 """
 
+import contextlib
 import hashlib
 import io
 import os
@@ -20,6 +21,8 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import fsspec
 from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.compression import compr
+from fsspec.core import get_compression, has_magic
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 from fsspec.utils import isfilelike, stringify_path
 
@@ -399,7 +402,13 @@ class S3dlioFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 target.write(piece[:count])
                 callback.relative_update(count)
 
-    def cp_file(self, path1: Any, path2: Any, **keywords: Any) -> None:
+    def cp_file(
+        self, path1: Any, path2: Any, planned: Optional[List[Tuple[str, str]]] = None, **keywords: Any
+    ) -> None:
+        """With `planned` nothing is copied: what would be is noted there."""
+        if planned is not None:
+            planned.append((path1, path2))
+            return
         if self.isdir(path1):
             self.makedirs(path2, exist_ok=True)
             return
@@ -415,14 +424,47 @@ class S3dlioFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 file.write(piece[:count])
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: Optional[int] = None, **keywords: Any) -> None:
-        single = isinstance(path1, (str, os.PathLike)) and isinstance(path2, (str, os.PathLike)) and not recursive
-        if single and not str(path2).endswith("/") and self.isfile(path1) and not self.isdir(path2):
-            (store, key), (target, name) = self._object(path1), self._object(path2)
-            if store is target and not self._is_path:
-                if key != name:
-                    store.rename(key, name)
+        """What is moved onto itself stays as it is; `ValueError` where the target is below the source, or where one of
+        several targets is a source: removing the sources would take it away."""
+        if isinstance(path1, (str, os.PathLike)) and isinstance(path2, (str, os.PathLike)):
+            path1, path2 = stringify_path(path1), stringify_path(path2)
+        if isinstance(path1, str) and isinstance(path2, str) and not has_magic(path1):
+            source, target = self._spot(path1), self._spot(path2)
+            if source == target:
                 return
+            into = path2.endswith("/") or self.isdir(path2)
+            if into and not path1.endswith("/"):
+                target = self._spot(f"{path2.rstrip('/')}/{source.rsplit('/', 1)[-1]}")
+                if source == target:
+                    return
+            if target.startswith(f"{source}/"):
+                raise ValueError(f"mv {self._uri(source)}: the target {self._uri(target)} is below it; expected another place")
+            if not recursive and not into and not self._is_path and self.isfile(path1):
+                (store, key), (other, name) = self._object(path1), self._object(path2)
+                if store is other:
+                    store.rename(key, name)
+                    return
+        else:
+            planned: List[Tuple[str, str]] = []
+            self.copy(path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise", planned=planned)
+            pairs = [(self._spot(source), self._spot(target)) for source, target in planned]
+            if pairs and all(source == target for source, target in pairs):
+                return
+            sources = {source for source, _ in pairs}
+            for source, target in pairs:
+                if target in sources or recursive and any(target.startswith(f"{one}/") for one in sources):
+                    raise ValueError(
+                        f"mv {self._uri(source)}: the target {self._uri(target)} is, or is below, something that is moved as "
+                        "well; expected other places; hint: move them one by one"
+                    )
         super().mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **keywords)
+
+    def _spot(self, path: Any) -> str:
+        """One name for one place, however it is written: folders of files may be links."""
+        path = self._strip_protocol(path)
+        if self._is_path and path != "/":
+            return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        return path
 
     def rm_file(self, path: Any) -> None:
         if self._is_path and os.path.isdir(self._strip_protocol(path)):
@@ -507,11 +549,19 @@ class S3dlioFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self, path: Any, mode: str = "rb", block_size: Any = None, cache_options: Optional[Dict[str, Any]] = None,
         compression: Optional[str] = None, **keywords: Any,
     ) -> Any:
-        if "b" in mode or mode[:1] == "r":
+        if mode[:1] == "r":
             return super().open(path, mode, block_size, cache_options, compression, **keywords)
-        text = {name: keywords.pop(name) for name in ("encoding", "errors", "newline") if name in keywords}
-        binary = super().open(path, mode.replace("t", "") + "b", block_size, cache_options, compression, **keywords)
-        return _Text(binary, **text)
+        named = ("encoding", "errors", "newline") if "b" not in mode else ()
+        text = {name: keywords.pop(name) for name in named if name in keywords}
+        method = get_compression(self._strip_protocol(path), compression)
+        binary = super().open(path, mode if "b" in mode else mode.replace("t", "") + "b", block_size, cache_options, **keywords)
+        if method is not None:
+            try:
+                binary = _Compressed(compr[method](binary, mode=mode[0]), binary)
+            except BaseException:
+                binary.discard()
+                raise
+        return binary if "b" in mode else _Text(binary, **text)
 
     def _open(
         self, path: Any, mode: str = "rb", block_size: Any = None, autocommit: bool = True,
@@ -540,6 +590,7 @@ class S3dlioFile(AbstractBufferedFile):  # type: ignore[misc]
         self._writer: Any = None
         self._reader: Any = None
         self._content_type = keywords.get("content_type")
+        self._discarded = False
         super().__init__(fs, path, mode, block_size, **keywords)
         if mode != "rb":
             self._open_writer()
@@ -601,11 +652,13 @@ class S3dlioFile(AbstractBufferedFile):  # type: ignore[misc]
             raise ValueError("flush of closed file")
 
     def commit(self) -> None:
-        """Publishes what a transaction wrote."""
-        self._writer.finish()
+        """Publishes what a transaction wrote, unless the file was discarded before the transaction's end."""
+        if not self._discarded:
+            self._writer.finish()
 
     def discard(self) -> None:
         """Nothing is published."""
+        self._discarded = True
         if self._writer is not None:
             self._writer.abort()
 
@@ -632,6 +685,65 @@ class S3dlioFile(AbstractBufferedFile):  # type: ignore[misc]
 
     def __del__(self) -> None:
         # Not by closing, which would publish half an object; the writer's own finalizer aborts.
+        pass
+
+
+class _Compressed(io.BufferedIOBase):
+    """What is written goes through `packer` into `file`, which is closed, and so published, behind it: those of gzip,
+    bz2 and lzma leave that to their caller."""
+
+    def __init__(self, packer: Any, file: S3dlioFile):
+        super().__init__()
+        self._packer, self._file = packer, file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        with memoryview(data) as view:
+            count = view.nbytes
+        self._packer.write(data)
+        return count
+
+    def tell(self) -> int:
+        return self._packer.tell()
+
+    def flush(self) -> None:
+        if self.closed:
+            raise ValueError("flush of closed file")
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def discard(self) -> None:
+        """Nothing is published."""
+        self._file.autocommit = False  # some packers do close the file
+        try:
+            with contextlib.suppress(Exception):  # what becomes of its last bytes does not matter
+                self._packer.close()
+        finally:
+            self._file.closed = True
+            self._file.discard()
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            self._packer.close()
+        except BaseException:
+            self.discard()
+            raise
+        self._file.close()
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None:
+            self.discard()
+        else:
+            self.close()
+
+    def __del__(self) -> None:
+        # Not by closing, which would publish half an object.
         pass
 
 
