@@ -126,9 +126,11 @@ def test_ranks_and_workers_share_an_epoch(samples, workers):
 
 def test_the_place_is_torchruns(samples, monkeypatch):
     dataset = S3dlioIterableDataset(samples)
-    assert dataset.place == (0, 1)
+    early = pickle.loads(pickle.dumps(dataset))
+    assert dataset.place == early.place == (0, 1)
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "3")
+    assert early.place == (2, 3), "a process that is spawned before anyone gave ranks finds its own"
     assert dataset.place == (2, 3) and S3dlioIterableDataset(samples, rank=0, world_size=2).place == (0, 2)
     again = pickle.loads(pickle.dumps(dataset))
     monkeypatch.delenv("RANK")

@@ -105,14 +105,15 @@ class S3dlioIterableDataset(torch.utils.data.IterableDataset):
     @property
     def place(self) -> Tuple[int, int]:
         """Rank and world size."""
-        return self._place or _detect()
+        return self._place or _told() or (0, 1)
 
     def __iter__(self) -> "_Pass":
         return _Pass(self)
 
     def __getstate__(self) -> Dict[str, Any]:
-        # A process that is spawned does not know torch.distributed's.
-        return {**self.__dict__, "_place": self.place}
+        # A process that is spawned does not know torch.distributed's. Where nobody said one yet, as before mp.spawn, it
+        # finds its own.
+        return {**self.__dict__, "_place": self._place or _told()}
 
     def _open(self, state: Optional[str], epoch: int) -> Loader:
         worker = torch.utils.data.get_worker_info()
@@ -168,9 +169,9 @@ def loader_states(state_dict: Any) -> List[str]:
     return found
 
 
-def _detect() -> Tuple[int, int]:
+def _told() -> Optional[Tuple[int, int]]:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    return 0, 1
+    return None
