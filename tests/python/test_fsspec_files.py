@@ -315,6 +315,76 @@ def test_urls_and_options(tmp_path):
         one.clear_instance_cache()
 
 
+def test_what_cannot_be_found_out_is_no_empty_folder(tmp_path):
+    uri, options = place("seaweed", tmp_path)
+    root = uri[5:]
+    s3dlio.Store(uri, options).create_container()
+    fs = ours.S3FileSystem(options, skip_instance_cache=True)
+    refused = ours.S3FileSystem(options, secret="wrong", skip_instance_cache=True)
+    fs.pipe(f"{root}/d/e/x", b"1")
+    for call in (
+        refused.isdir, refused.isfile, refused.exists, refused.du, refused.find, lambda path: refused.find(path, maxdepth=1),
+        lambda path: refused.glob(f"{path}/*"), lambda path: list(refused.walk(path)),
+        lambda path: list(refused.walk(path, on_error="raise")),
+    ):
+        with pytest.raises(PermissionError):
+            call(f"{root}/d")
+    assert list(refused.walk(f"{root}/d", on_error="omit")) == []
+    assert list(fs.walk(f"{root}/none")) == [] == fs.find(f"{root}/none", maxdepth=2) == fs.glob(f"{root}/none/*")
+    assert not fs.isdir(f"{root}/none") and not fs.isfile(f"{root}/none") and not fs.isfile(f"{root}/d") and fs.isdir(f"{root}/d")
+    fs.rm(root, recursive=True)
+
+
+@pytest.mark.parametrize("on_error", [None, "raise", "omit"])
+def test_a_walk_treats_all_folders_alike(tmp_path, monkeypatch, on_error):
+    fs = ours.LocalFileSystem(skip_instance_cache=True)
+    fs.pipe({f"{tmp_path}/a/x": b"1", f"{tmp_path}/b/x": b"1"})
+    entries = fs._entries
+
+    def refuse(path):
+        if path.endswith("/a"):
+            raise PermissionError(path)
+        return entries(path)
+
+    monkeypatch.setattr(fs, "_entries", refuse)
+    if on_error == "omit":
+        assert [path for path, _, _ in fs.walk(tmp_path, on_error=on_error)] == [str(tmp_path), f"{tmp_path}/b"]
+    else:
+        with pytest.raises(PermissionError):
+            list(fs.walk(tmp_path, on_error=on_error))
+    assert not fs.isfile(f"{tmp_path}/b/x/y") and not fs.isdir(f"{tmp_path}/b/x/y"), "below a file there is nothing"
+
+
+def test_instances_are_those_of_their_secrets():
+    def of(secret, **more):
+        return ours.S3FileSystem(options=s3dlio.Options({"s3.access_key_id": "a", "s3.secret_access_key": secret}), **more)
+
+    one, same, other = of("secret-1"), of("secret-1"), of("secret-2")
+    assert one is same and one is not other and other._options._values["s3.secret_access_key"] == "secret-2"
+    assert pickle.loads(pickle.dumps(other)) is other
+    assert "secret-" not in repr(other.storage_options) + repr(other)
+    changed = s3dlio.Options({"s3.secret_access_key": "x"})
+    first = ours.S3FileSystem(changed)
+    changed["s3.secret_access_key"] = "y"
+    assert ours.S3FileSystem(changed) is not first
+    ours.S3FileSystem.clear_instance_cache()
+
+
+def test_with_of_an_url_publishes_in_any_case(tmp_path):
+    """As the documentation says: fsspec closes the file and does not say that something failed."""
+    url = f"s3dlio+file://{tmp_path}/half"
+    with pytest.raises(ZeroDivisionError), fsspec.open(url, "wb") as file:
+        file.write(b"half")
+        1 / 0
+    assert (tmp_path / "half").read_bytes() == b"half"
+    fs, path = fsspec.core.url_to_fs(url.replace("half", "none"))
+    with pytest.raises(ZeroDivisionError), fs.open(path, "wb") as file:
+        file.write(b"half")
+        1 / 0
+    assert not (tmp_path / "none").exists()
+    ours.LocalFileSystem.clear_instance_cache()
+
+
 def test_parquet_of_pyarrow(there):
     """pyarrow reads and writes through the file system, and only the columns that it wants."""
     import pyarrow

@@ -5,8 +5,10 @@
     fs = fsspec.filesystem("s3dlio+s3", endpoint="http://127.0.0.1:9000")
 
 The protocols are `s3dlio+s3`, `s3dlio+az`, `s3dlio+file`, `s3dlio+direct` and `s3dlio+memory`; what follows `://` is
-what follows it in the library's own URIs. Reads are ranges of one version of the object; what is written appears
-when the file is closed, and never where an exception left `with`. Listings are not cached.
+what follows it in the library's own URIs. Reads are ranges of one version of the object. What is written appears when
+the file is closed, and not at all where an exception left `with fs.open(path, "wb")`. An exception that leaves
+`with fsspec.open(url, "wb")` does publish what was written before it: fsspec closes the file there in any case and
+does not say why. Listings are not cached.
 """
 
 import contextlib
@@ -41,7 +43,27 @@ _PIECE = 8 << 20
 _AT_ONCE = 16
 
 
-class S3dlioFileSystem(AbstractFileSystem):  # type: ignore[misc]
+class _Told(Options):
+    """fsspec keeps file systems by the text of their arguments, where options mask secrets: here different secrets
+    make different texts. The salt, this process's, keeps them from being guessed."""
+
+    _salt = os.urandom(16)
+
+    def __repr__(self) -> str:
+        values = repr(sorted(self._values.items())).encode()
+        return f"{super().__repr__()} {hashlib.blake2b(values, key=self._salt, digest_size=16).hexdigest()}"
+
+
+class _Kept(type(AbstractFileSystem)):  # type: ignore[misc]
+    def __call__(cls, *values: Any, **keywords: Any) -> Any:
+        return super().__call__(*map(_told, values), **{name: _told(value) for name, value in keywords.items()})
+
+
+def _told(value: Any) -> Any:
+    return _Told(value) if isinstance(value, Options) else value
+
+
+class S3dlioFileSystem(AbstractFileSystem, metaclass=_Kept):  # type: ignore[misc]
     """What the five have in common. `options` and keywords are those of `s3dlio.Store`: `S3FileSystem(s3_region="x")`.
 
     An instance may be used by many threads, in a forked child, and be pickled.
@@ -145,6 +167,29 @@ class S3dlioFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return True
         except FileNotFoundError:
             return False
+
+    def isdir(self, path: Any) -> bool:
+        """Whether there is such a folder. A failure to find out is raised."""
+        return self._type(path) == "directory"
+
+    def isfile(self, path: Any) -> bool:
+        """Whether there is such an object. A failure to find out is raised."""
+        return self._type(path) == "file"
+
+    def _type(self, path: Any) -> Optional[str]:
+        try:
+            return self.info(path)["type"]
+        except FileNotFoundError:
+            return None
+
+    def walk(
+        self, path: Any, maxdepth: Optional[int] = None, topdown: bool = True, on_error: Any = None, **keywords: Any
+    ) -> Iterator[Any]:
+        """As fsspec's. Unless `on_error` says otherwise a folder that is gone is left out and every other failure
+        raised: a listing that was refused is no empty folder."""
+        # fsspec does not hand on_error down to the folders below, but keywords it does.
+        chosen = on_error or keywords.pop("on_error_below", None) or _unless_missing
+        return super().walk(path, maxdepth, topdown, chosen, **{**keywords, "on_error_below": chosen})
 
     def ls(self, path: Any, detail: bool = True, **keywords: Any) -> List[Any]:
         path = self._strip_protocol(path)
@@ -570,6 +615,11 @@ class S3dlioFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return S3dlioFile(
             self, path, mode, block_size or self.blocksize, autocommit=autocommit, cache_options=cache_options, **keywords
         )
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _slice(store: Store, key: str, start: int, length: Optional[int]) -> bytes:
