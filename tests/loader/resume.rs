@@ -2,8 +2,10 @@
 
 use crate::support::*;
 use s3dlio::Code;
-use s3dlio::api::Options;
-use s3dlio::api::loader::{Loader, LoaderParams, merge_states};
+use s3dlio::api::advanced::ObjectStore;
+use s3dlio::api::loader::{Dataset, DatasetParams, Format, Loader, LoaderParams, merge_states};
+use s3dlio::api::{self, Options};
+use s3dlio::formats::tfrecord;
 
 fn params(batch: u64, rank: u32, world_size: u32, states: Vec<String>) -> LoaderParams {
     LoaderParams { batch_size: batch, seed: 3, epoch: 2, rank, world_size, states, ..LoaderParams::default() }
@@ -184,5 +186,30 @@ fn l1_states_that_do_not_fit_are_refused() {
     ] {
         let error = refused(dataset, vec![broken.to_owned()]);
         assert!(matches!(error.code(), Code::Corrupt | Code::Unsupported), "{broken}: {error}");
+    }
+}
+
+#[test]
+fn l1_a_file_that_is_gone_after_a_resume_is_an_error_and_not_the_end() {
+    for options in [options(&[]), options(&[("loader.shuffle", "window"), ("loader.shuffle_window", "4")])] {
+        let root = root();
+        let mut data = Vec::new();
+        (0..10).for_each(|n| tfrecord::append(&mut data, format!("{n}").as_bytes()));
+        put(&root, "part", data);
+        let format = DatasetParams { format: Format::TfRecord, ..DatasetParams::default() };
+        let dataset = wait(Dataset::of_uris(vec![format!("{root}/part")], &format, &Options::new())).unwrap();
+        let mut loader = open(&dataset, &params(3, 0, 1, vec![]), &options);
+        next(&mut loader).unwrap();
+        let state = loader.state().unwrap();
+        drop(loader);
+        let store = api::store_for_uri(&root, &Options::new()).unwrap();
+        wait(store.delete("part")).unwrap();
+        let mut loader = open(&dataset, &params(3, 0, 1, vec![state.clone()]), &options);
+        let error = next(&mut loader).unwrap_err();
+        assert_eq!(error.code(), Code::NotFound, "{error}");
+        // It was not handed over: nothing of the file counts as read.
+        assert!(
+            next(&mut open(&dataset, &params(3, 0, 1, vec![loader.state().unwrap()]), &options)).is_err()
+        );
     }
 }
