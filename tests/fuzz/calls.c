@@ -37,6 +37,7 @@ static int is_live(enum handle_type type, void *h) {
     uint64_t number;
     int32_t fd;
     s3dlio_write_stats written;
+    s3dlio_loader_stats loaded;
     s3dlio_options *clone;
     s3dlio_object_info info;
     switch (type) {
@@ -52,6 +53,9 @@ static int is_live(enum handle_type type, void *h) {
     case SAVE: return s3dlio_checkpoint_writer_id(h) != NULL;
     case SHARD: return s3dlio_checkpoint_shard_commit(h, 0, NULL) != S3DLIO_ERR_BAD_HANDLE;
     case CHECKPOINT: return s3dlio_checkpoint_validate(h, 0, NULL) != S3DLIO_ERR_BAD_HANDLE;
+    case DATASET: return s3dlio_dataset_length(h, &number, NULL) != S3DLIO_ERR_BAD_HANDLE;
+    case LOADER: return s3dlio_loader_get_stats(h, &loaded, sizeof loaded, NULL) != S3DLIO_ERR_BAD_HANDLE;
+    case BATCH: return s3dlio_batch_count(h) != 0;
     default: return 0;
     }
 }
@@ -78,6 +82,7 @@ static void release(s3dlio_event *event) {
     s3dlio_buffer_free(event->data);
     s3dlio_error_free(event->error);
     s3dlio_reader_free(event->reader);
+    s3dlio_batch_free(event->batch);
 }
 
 /* Process-wide switches, and those that take the table's own handles. */
@@ -124,10 +129,11 @@ static void from_table(const export_entry *e, unsigned char choice, unsigned cha
     s3dlio_error_free(s.check.error);
     s3dlio_error_free(s.got.error);
     if (got != S3DLIO_OK) return;
-    void *made[] = {s.buffer, s.options, s.store, s.lister, s.reader,     s.writer,
-                    s.queue,  s.op,      s.save,  s.shard,  s.checkpoint, s.got.data};
-    const enum handle_type types[] = {BUFFER, OPTIONS, STORE, LISTER, READER,     WRITER,
-                                      QUEUE,  OP,      SAVE,  SHARD,  CHECKPOINT, BUFFER};
+    void *made[] = {s.buffer, s.options, s.store,      s.lister,  s.reader, s.writer, s.queue,   s.op,
+                    s.save,   s.shard,   s.checkpoint, s.dataset, s.loader, s.batch,  s.got.data};
+    const enum handle_type types[] = {BUFFER, OPTIONS, STORE,      LISTER,  READER, WRITER, QUEUE, OP,
+                                      SAVE,   SHARD,   CHECKPOINT, DATASET, LOADER, BATCH,  BUFFER};
+    _Static_assert(HANDLE_TYPES - BUFFER + 1 == sizeof types / sizeof types[0], "each type of handle is kept");
     scratch none;
     prepare(&none);
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
