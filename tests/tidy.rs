@@ -43,6 +43,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("options.rs", &["base", "error"]),
     ("runtime.rs", &["base", "error"]),
     ("trace.rs", &["base", "error", "options", "runtime"]),
+    ("oplog/", &["base", "error", "options", "runtime", "oplog", "Code"]),
     ("net/", &["base", "error", "options", "net", "Code"]),
     ("store/memory/", &["base", "error", "options", "runtime", "store::memory", "Code"]),
     ("store/posix/", &["base", "error", "options", "runtime", "store::posix", "Code"]),
@@ -92,7 +93,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // Built for tests/fuzz only.
-    ("fuzzing/", &["base", "checkpoint", "formats", "loader", "net", "options", "store"]),
+    ("fuzzing/", &["base", "checkpoint", "formats", "loader", "net", "oplog", "options", "store"]),
     ("lib.rs", &[]),
 ];
 

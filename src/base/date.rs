@@ -110,6 +110,24 @@ impl Timestamp {
         sane.then(|| Timestamp::from_unix(days * DAY + hour * 3600 + minute * 60 + second))
     }
 
+    /// `2013-05-24T00:00:00` at the start of a text, in UTC, and what follows it: a fraction, an offset.
+    pub fn parse_rfc3339_second(text: &str) -> Option<(i64, &str)> {
+        let shape = b"0000-00-00T00:00:00";
+        let (second, rest) = text.split_at_checked(shape.len())?;
+        let fits = |(byte, shape): (u8, &u8)| match shape {
+            b'0' => byte.is_ascii_digit(),
+            shape => byte.to_ascii_uppercase() == *shape,
+        };
+        if !second.bytes().zip(shape).all(fits) {
+            return None;
+        }
+        let part = |from, to| number(&second[from..to]);
+        let days = days_of(part(0, 4)?, part(5, 7)?, part(8, 10)?)?;
+        let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
+        let sane = hour < 24 && minute < 60 && second <= 60;
+        sane.then_some((days * DAY + hour * 3600 + minute * 60 + second, rest))
+    }
+
     fn time(self) -> [i64; 3] {
         let second = self.0 % DAY;
         [second / 3600, second / 60 % 60, second % 60]

@@ -208,6 +208,35 @@ fn options(data: &[u8]) {
     }
 }
 
+/// A log of operations: row by row, whole, and as JSON lines.
+fn oplog(data: &[u8]) {
+    use crate::oplog::{Reader, Record, json};
+    if let Some(record) = std::str::from_utf8(data).ok().and_then(|line| Record::parse_line(line).ok()) {
+        round_trip(&record);
+    }
+    // As the rest of a log, so that the first line need not be found.
+    let headed = [crate::oplog::HEADER.as_bytes(), b"\n", data].concat();
+    for log in [data.to_vec(), headed] {
+        let Ok(reader) = Reader::new(std::io::Cursor::new(log)) else { continue };
+        for record in reader.take(1000).flatten() {
+            round_trip(&record);
+        }
+    }
+
+    fn round_trip(record: &Record) {
+        assert!(record.start <= record.end);
+        let mut line = Vec::new();
+        record.write_line(&mut line);
+        let line = String::from_utf8_lossy(&line).into_owned();
+        assert!(line.matches('\n').count() == 1 && line.split('\t').count() == 13, "not one row: {line:?}");
+        assert!(!line.contains('"'), "readers of CSV take a quote for more: {line:?}");
+        assert_eq!(Record::parse_line(&line).ok().as_ref(), Some(record), "{line:?}");
+        let mut text = String::new();
+        json::write(record, &mut text);
+        assert_eq!(json::parse(&text).ok().as_ref(), Some(record), "{text:?}");
+    }
+}
+
 /// Positions of loaders.
 fn loader_state(data: &[u8]) {
     loader::fuzzing::state(data);

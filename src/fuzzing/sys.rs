@@ -32,5 +32,6 @@ targets! {
     s3dlio_fuzz_hdf5 => hdf5;
     s3dlio_fuzz_loader_state => loader_state;
     s3dlio_fuzz_loader_manifest => loader_manifest;
+    s3dlio_fuzz_oplog => oplog;
     s3dlio_fuzz_planted => planted;
 }
