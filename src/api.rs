@@ -68,12 +68,15 @@ pub mod loader {
 pub mod advanced {
     pub use crate::base::buffer::{Buffer, BufferPool, PoolStats, Window, WindowOwner, lend, lend_mut};
     pub use crate::base::checksum::{Crc32c, format_crc32c, parse_crc32c};
+    pub use crate::base::date::Timestamp;
     pub use crate::base::uri::{Scheme, Uri};
-    pub use crate::options::{Kind, OptionDef, TABLE as OPTION_TABLE};
+    pub use crate::loader::Pattern;
+    pub use crate::options::{Kind, OptionDef, TABLE as OPTION_TABLE, unknown_environment};
     pub use crate::runtime::{block_on, shutdown};
     pub use crate::store::{
         Capabilities, Content, GetRequest, GetResult, ListPage, ListRequest, ObjectStore, Part, Upload,
         UploadTotal,
     };
-    pub use crate::transfer::{get_into, get_range_into, get_ranges};
+    pub use crate::trace::{Sink as LogSink, set_sink as set_log_sink};
+    pub use crate::transfer::{count_bytes, get_admitted, get_into, get_range_into, get_ranges};
 }

@@ -70,9 +70,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "options",
             "runtime",
             "store",
+            "trace",
             "transfer",
         ],
     ),
+    // Its own modules; of the library it has the stable API.
+    ("bin/s3dlio/", &["app", "args", "cmd", "exit", "output", "place", "progress", "signal", "text"]),
     (
         "ffi/",
         &[
@@ -141,6 +144,19 @@ fn imports_run_downwards() {
         }
     }
     assert!(wrong.is_empty(), "imports against the direction of the house:\n{}", wrong.join("\n"));
+}
+
+/// What `s3dlio::` names in the command's files.
+#[test]
+fn the_command_uses_the_stable_api_only() {
+    let command: Vec<_> = sources().into_iter().filter(|s| s.path.starts_with("bin/")).collect();
+    assert!(command.len() > 5, "the command's files are not found");
+    for source in command {
+        for line in source.lines.iter().filter(|line| !is_comment(line)) {
+            let mut named = line.match_indices("s3dlio::").map(|(at, name)| &line[at + name.len()..]);
+            assert!(named.all(|rest| rest.starts_with("api")), "src/{}: {line}", source.path);
+        }
+    }
 }
 
 #[test]

@@ -29,5 +29,6 @@ pub use dataset::{Dataset, write_manifest};
 pub use loader::Loader;
 pub use params::{DatasetParams, Format, LoaderParams};
 pub use sampler::Permutation;
+pub use source::pattern::Pattern;
 pub use state::merge_states;
 pub use stats::Stats;

@@ -24,7 +24,7 @@ mod fixed;
 pub(super) mod list;
 pub(super) mod manifest;
 pub mod npz;
-pub(super) mod pattern;
+pub(crate) mod pattern;
 pub(super) mod prefix;
 mod stores;
 pub mod tar;

@@ -1,0 +1,119 @@
+//! What every verb has at hand: options, stores, output, progress and the wish to stop.
+
+use crate::args;
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Output};
+use crate::progress::Progress;
+use crate::signal::Stop;
+use clap::ArgMatches;
+use s3dlio::api::advanced::{block_on, set_log_sink, shutdown};
+use s3dlio::api::{Error, Options, Result, Store, store_for_uri};
+use std::collections::HashMap;
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// What unfinished uploads have to be removed in, at the end.
+const CLEAN_UP: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub struct App {
+    pub options: Options,
+    pub out: Output,
+    pub stop: Stop,
+    pub progress: Progress,
+    /// How many -v there were.
+    pub verbose: u8,
+    pub quiet: bool,
+    /// One store for each root that was asked for.
+    stores: Mutex<HashMap<String, Store>>,
+}
+
+impl App {
+    /// From the arguments that all verbs take.
+    pub fn start(given: &ArgMatches) -> Result<App> {
+        let options = args::options(given)?;
+        let (verbose, quiet) = (given.get_count("verbose"), given.get_flag("quiet"));
+        let out = Output::new(given.get_flag("json"));
+        let progress = Progress::new(!quiet);
+        let level = match (quiet, verbose) {
+            (true, _) => 1,
+            (false, 0) => args::log_level(&options)?,
+            (false, 1) => 3,
+            (false, 2) => 4,
+            (false, _) => 5,
+        };
+        let shown = progress.clone();
+        let names = ["", "error", "warning", "info", "debug", "trace"];
+        let sink = move |level: u8, _: &str, message: &str| {
+            let name = names.get(usize::from(level)).copied().unwrap_or("log");
+            shown.around(|| output::complain(&format!("s3dlio: {name}: {}", crate::text::name(message))));
+        };
+        set_log_sink(Some(Box::new(sink)), level)?;
+        let stop = Stop::install()?;
+        Ok(App { options, out, stop, progress, verbose, quiet, stores: Mutex::default() })
+    }
+
+    /// The store at a root URI; opened once.
+    pub fn store(&self, root: &str) -> Result<Store> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = stores.get(root) {
+            return Ok(store.clone());
+        }
+        let store = store_for_uri(root, &self.options)?;
+        stores.insert(root.to_owned(), store.clone());
+        Ok(store)
+    }
+
+    /// Runs to the end, or until a stop is asked for: what is dropped then cleans up behind itself.
+    pub fn wait<T>(&self, future: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        block_on(async {
+            tokio::select! {
+                biased;
+                outcome = future => outcome,
+                failure = self.stop.asked() => Err(failure),
+            }
+        })?
+    }
+
+    /// Says that one of many items failed.
+    pub fn report(&self, error: &Error) {
+        let line = match self.out.json {
+            true => output::error_json(error).to_string(),
+            false => format!("s3dlio: {}", crate::text::name(&error.to_string())),
+        };
+        self.progress.around(|| output::complain(&line));
+    }
+
+    /// A remark for people, on standard error.
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            self.progress.around(|| output::complain(line));
+        }
+    }
+
+    /// Shows what went wrong, cleans up and gives the exit code.
+    pub fn end(self, outcome: Outcome) -> ExitCode {
+        let outcome = outcome.and_then(|()| self.out.flush());
+        self.progress.clear();
+        let code = match &outcome {
+            Ok(()) => 0,
+            Err(failure) => {
+                if let Failure::Failed(error) = failure {
+                    self.report(error);
+                }
+                // What was printed before the failure is still worth something.
+                if !matches!(failure, Failure::ClosedPipe) {
+                    let _ = self.out.flush();
+                }
+                failure.code()
+            }
+        };
+        drop(self.stores);
+        if let Err(error) = shutdown(CLEAN_UP) {
+            output::complain(&format!("s3dlio: warning: {error}"));
+        }
+        ExitCode::from(code)
+    }
+}

@@ -1,0 +1,155 @@
+//! `ls`: what is below a URI.
+
+use super::Verb;
+use crate::app::App;
+use crate::args;
+use crate::exit::Outcome;
+use crate::place::{self, Place};
+use crate::text;
+use clap::{ArgMatches, Command};
+use s3dlio::api::advanced::{Pattern, Uri};
+use s3dlio::api::{Code, Error, ListEntry, Lister, ObjectMeta};
+use serde_json::json;
+
+pub const VERB: Verb = Verb { command, run };
+
+fn command() -> Command {
+    Command::new("ls")
+        .visible_alias("list")
+        .about("List objects and folders")
+        .after_help(
+            "Prints full URIs, in the order of their keys. s3:// and az://ACCOUNT/ list buckets and containers.",
+        )
+        .disable_help_flag(true)
+        .arg(
+            clap::Arg::new("help")
+                .long("help")
+                .action(clap::ArgAction::Help)
+                .help("Print help"),
+        )
+        .arg(args::uris("Where to look; a name that is an object and a folder is both"))
+        .arg(args::recursive())
+        .args(place::pattern_args())
+        .arg(args::switch("count", Some('c'), "Print only how many objects there are, and their bytes"))
+        .arg(args::switch("long", Some('l'), "Print sizes and times, too"))
+        .arg(args::switch("human", Some('h'), "Print sizes as 1.5 MiB"))
+}
+
+struct Listing<'a> {
+    app: &'a App,
+    count: bool,
+    long: bool,
+    human: bool,
+    objects: u64,
+    bytes: u64,
+    folders: u64,
+}
+
+fn run(app: &App, given: &ArgMatches) -> Outcome {
+    let pattern = place::pattern(given)?;
+    let recursive = given.get_flag("recursive") || pattern.is_some();
+    let flag = |name| given.get_flag(name);
+    let human = flag("human");
+    let mut listing =
+        Listing { app, count: flag("count"), long: flag("long"), human, objects: 0, bytes: 0, folders: 0 };
+    for text in args::strings(given, "uri") {
+        let place = Place::parse(&text)?;
+        app.wait(listing.place(&place, recursive, pattern.as_ref()))?;
+    }
+    if !listing.count {
+        return Ok(());
+    }
+    let (objects, bytes, folders) = (listing.objects, listing.bytes, listing.folders);
+    app.out.line(
+        || {
+            let size = if human { text::size(bytes) } else { text::count(bytes, "byte") };
+            let folders =
+                if recursive { String::new() } else { format!(", {}", text::count(folders, "folder")) };
+            format!("{}, {size}{folders}", text::count(objects, "object"))
+        },
+        || json!({ "objects": objects, "bytes": bytes, "folders": folders }),
+    )
+}
+
+impl Listing<'_> {
+    async fn place(&mut self, place: &Place, recursive: bool, pattern: Option<&Pattern>) -> Outcome {
+        let root = place.root();
+        let store = self.app.store(&root.to_string())?;
+        if root.container().is_empty() && !place.is_local() {
+            for container in store.list_containers().await? {
+                super::containers::print(self.app, &root, &container)?;
+            }
+            return Ok(());
+        }
+        let mut found = false;
+        if !place.folder && pattern.is_none() {
+            let (parent, key) = place.uri.split_object()?;
+            match self.app.store(&parent.to_string())?.stat(&key).await {
+                Ok(meta) => {
+                    found = true;
+                    self.object(&place.uri, &meta)?;
+                    if place.is_local() {
+                        return Ok(());
+                    }
+                }
+                Err(error) if matches!(error.code(), Code::NotFound | Code::ContainerNotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut lister = Lister::new(&store, "", recursive);
+        while let Some(page) = lister.next_page().await? {
+            self.app.stop.check()?;
+            found = true;
+            for entry in page {
+                let uri = root.join(entry.key());
+                match entry {
+                    ListEntry::Object(meta) if pattern.is_none_or(|pattern| pattern.fits(&meta.key)) => {
+                        self.object(&uri, &meta)?;
+                    }
+                    ListEntry::Object(_) => {}
+                    ListEntry::Prefix(_) => self.folder(&uri)?,
+                }
+            }
+        }
+        // A container, or a folder of a file system, may be empty; a folder of keys that has none is not there.
+        if !found && !root.path().is_empty() && !place.is_local() {
+            let error = Error::new(Code::NotFound, "there is neither such an object nor anything below it");
+            return Err(error.with_context("list", &place.uri).into());
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, uri: &Uri, meta: &ObjectMeta) -> Outcome {
+        self.objects += 1;
+        self.bytes += meta.size;
+        if self.count {
+            return Ok(());
+        }
+        let shown = || {
+            let uri = text::name(&uri.to_string());
+            if !self.long && !self.human {
+                return uri;
+            }
+            let size = if self.human { text::size(meta.size) } else { meta.size.to_string() };
+            let time = meta.last_modified.map_or("-".into(), text::time);
+            if self.long { format!("{size:>14}  {time:20}  {uri}") } else { format!("{size:>10}  {uri}") }
+        };
+        self.app.out.line(shown, || super::object_json(uri, meta))
+    }
+
+    fn folder(&mut self, uri: &Uri) -> Outcome {
+        self.folders += 1;
+        if self.count {
+            return Ok(());
+        }
+        let shown = || {
+            let uri = text::name(&uri.to_string());
+            match (self.long, self.human) {
+                (true, _) => format!("{:>14}  {:20}  {uri}", "folder", ""),
+                (false, true) => format!("{:>10}  {uri}", "folder"),
+                (false, false) => uri,
+            }
+        };
+        self.app.out.line(shown, || json!({ "type": "folder", "uri": uri.to_string() }))
+    }
+}

@@ -1,0 +1,79 @@
+//! The verbs: one file each, one line each here.
+
+mod completions;
+mod config;
+mod containers;
+mod ls;
+mod version;
+
+use crate::app::App;
+use crate::exit::{Outcome, usage};
+use crate::text;
+use clap::{ArgMatches, Command};
+use s3dlio::api::ObjectMeta;
+use s3dlio::api::advanced::Uri;
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+
+/// One verb: its part of the command line, and what it does.
+pub struct Verb {
+    pub command: fn() -> Command,
+    pub run: fn(&App, &ArgMatches) -> Outcome,
+}
+
+/// In the order in which the help shows them.
+pub const VERBS: &[Verb] = &[
+    ls::VERB,
+    containers::LIST,
+    containers::CREATE,
+    containers::DELETE,
+    config::VERB,
+    completions::VERB,
+    completions::MAN,
+    version::VERB,
+];
+
+/// Does what was asked for.
+pub fn run(app: &App, name: &str, given: &ArgMatches) -> Outcome {
+    match VERBS.iter().find(|verb| (verb.command)().get_name() == name) {
+        Some(verb) => (verb.run)(app, given),
+        None => Err(usage(format!("there is no verb {name:?}"))),
+    }
+}
+
+/// An object as every verb prints it with --json.
+fn object_json(uri: &Uri, meta: &ObjectMeta) -> Value {
+    let mut object = json!({ "type": "object", "uri": uri.to_string(), "size": meta.size });
+    let facts = [
+        ("etag", meta.etag.clone()),
+        ("last_modified", meta.last_modified.map(text::time)),
+        ("content_type", meta.content_type.clone()),
+    ];
+    for (name, value) in facts {
+        if let Some(value) = value {
+            object[name] = value.into();
+        }
+    }
+    object
+}
+
+/// Asks at the terminal, unless `--yes` was given; without a terminal to ask at, `--yes` has to be.
+fn confirm(app: &App, given: &ArgMatches, question: &str) -> Outcome {
+    if given.get_flag("yes") {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(usage(format!("{question} Nobody can be asked here; say --yes")));
+    }
+    let mut answer = String::new();
+    app.progress.around(|| {
+        let mut stderr = std::io::stderr().lock();
+        let _ = write!(stderr, "{} [y/N] ", text::name(question)).and_then(|()| stderr.flush());
+        let _ = std::io::stdin().read_line(&mut answer); // no answer is no
+    });
+    app.stop.check()?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(usage("not confirmed; nothing was deleted")),
+    }
+}

@@ -1,0 +1,96 @@
+//! URIs and paths as they are given on the command line, and which keys below them are meant.
+
+use clap::{Arg, ArgMatches};
+use s3dlio::api::advanced::{Pattern, Uri};
+use s3dlio::api::{Code, Error, Result};
+use std::path::Path;
+
+/// What an argument names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub uri: Uri,
+    /// A slash at the end: a folder and nothing else.
+    pub folder: bool,
+}
+
+impl Place {
+    /// A URI, or a path on this machine.
+    pub fn parse(text: &str) -> Result<Place> {
+        let uri = match text.contains("://") {
+            true => Uri::parse(text)?,
+            false => Uri::parse(&format!("file://{}", absolute(text)?))?,
+        };
+        // The root of a bucket, an account or a file system holds objects, and is none.
+        let folder = uri.path().is_empty() || uri.path().ends_with('/');
+        Ok(Place { uri, folder })
+    }
+
+    /// The root of the store of all that is below.
+    pub fn root(&self) -> Uri {
+        self.uri.to_root()
+    }
+
+    /// The last name of the path.
+    pub fn name(&self) -> &str {
+        let path = self.uri.path().trim_end_matches('/');
+        path.rsplit_once('/').map_or(path, |(_, name)| name)
+    }
+
+    pub fn is_local(&self) -> bool {
+        self.uri.scheme().is_local_path()
+    }
+}
+
+fn absolute(path: &str) -> Result<String> {
+    let wrong = |why: String| Error::new(Code::InvalidUri, why).with_context("open", path);
+    let absolute = std::path::absolute(Path::new(path))
+        .map_err(|e| wrong(format!("{path:?} is neither a URI nor a path")).with_source(&e))?;
+    let text = absolute.to_str().ok_or_else(|| wrong("the working folder's name is not UTF-8".into()))?;
+    let slash = (path.ends_with('/') || path == "." || path.ends_with("/.")) && !text.ends_with('/');
+    Ok(if slash { format!("{text}/") } else { text.to_owned() })
+}
+
+/// The arguments that choose keys.
+pub fn pattern_args() -> [Arg; 2] {
+    [
+        Arg::new("regex")
+            .long("regex")
+            .short('e')
+            .value_name("RE")
+            .help("Only keys (relative to the URI) in which this regular expression is found; implies -r"),
+        Arg::new("glob")
+            .long("glob")
+            .short('g')
+            .value_name("GLOB")
+            .help("Only keys (relative to the URI) that this glob matches: * ? [] {a,b} and **; implies -r"),
+    ]
+}
+
+/// The pattern that the arguments give, if any.
+pub fn pattern(given: &ArgMatches) -> Result<Option<Pattern>> {
+    let text = |name| given.get_one::<String>(name).map(String::as_str);
+    match (text("glob"), text("regex")) {
+        (None, None) => Ok(None),
+        (glob, regex) => Pattern::new(glob, regex).map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k1_places_are_uris_or_paths() {
+        let parse = |text: &str| {
+            let place = Place::parse(text).unwrap();
+            (place.uri.to_string(), place.folder, place.name().to_owned())
+        };
+        assert_eq!(parse("s3://b/a/c"), ("s3://b/a/c".into(), false, "c".into()));
+        assert_eq!(parse("s3://b/a/"), ("s3://b/a/".into(), true, "a".into()));
+        assert_eq!(parse("s3://b"), ("s3://b".into(), true, "".into()));
+        assert_eq!(parse("/tmp/x"), ("file:///tmp/x".into(), false, "x".into()));
+        assert_eq!(parse("/tmp/x/"), ("file:///tmp/x/".into(), true, "x".into()));
+        assert!(parse(".").1 && parse("a b#?%").0.ends_with("/a b#?%"));
+        assert_eq!(Place::parse("gs://b/k").unwrap_err().code(), Code::InvalidUri);
+    }
+}
