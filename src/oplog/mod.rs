@@ -6,6 +6,7 @@
 pub mod json;
 pub mod reader;
 pub mod record;
+pub mod report;
 
 pub use reader::{MAX_ROW, Reader, read};
 pub use record::{HEADER, Op, Record};

@@ -46,16 +46,40 @@ pub fn over_time(what: &str, intervals: &[Interval], axis: Axis<'_>, curves: &[C
     for (at, label) in y.ticks() {
         let line = bottom - at * (bottom - TOP);
         put(&mut svg, format_args!("<path class=\"grid\" d=\"M{LEFT} {line:.1}H{:.1}\"/>", WIDTH - RIGHT));
-        put(&mut svg, format_args!("<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>", LEFT - 8.0, line + 4.0));
+        put(
+            &mut svg,
+            format_args!(
+                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
+                LEFT - 8.0,
+                line + 4.0
+            ),
+        );
     }
     for tick in scale::ticks(end / second, 8).into_iter().filter(|tick| *tick <= end / second * 1.000_001) {
         let at = LEFT + tick * second / end * inner;
         put(&mut svg, format_args!("<path class=\"axis\" d=\"M{at:.1} {bottom:.1}v5\"/>"));
-        put(&mut svg, format_args!("<text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>", bottom + 19.0, scale::digits(tick)));
+        put(
+            &mut svg,
+            format_args!(
+                "<text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                bottom + 19.0,
+                scale::digits(tick)
+            ),
+        );
     }
-    put(&mut svg, format_args!("<path class=\"axis\" d=\"M{LEFT} {TOP}V{bottom:.1}H{:.1}\"/>", WIDTH - RIGHT));
+    put(
+        &mut svg,
+        format_args!("<path class=\"axis\" d=\"M{LEFT} {TOP}V{bottom:.1}H{:.1}\"/>", WIDTH - RIGHT),
+    );
     put(&mut svg, format_args!("<text class=\"label y\" x=\"4\" y=\"14\">{}</text>", escaped(&y.label())));
-    put(&mut svg, format_args!("<text class=\"label x\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">time since the first operation, {time}</text>", LEFT + inner / 2.0, HEIGHT - 6.0));
+    put(
+        &mut svg,
+        format_args!(
+            "<text class=\"label x\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">time since the first operation, {time}</text>",
+            LEFT + inner / 2.0,
+            HEIGHT - 6.0
+        ),
+    );
     for curve in curves {
         let mut path = String::new();
         let mut drawn = false;
@@ -82,7 +106,15 @@ pub fn over_time(what: &str, intervals: &[Interval], axis: Axis<'_>, curves: &[C
                 put(&mut text, format_args!("\n{}: {}", curve.name, y.show(*value)));
             }
         }
-        put(&mut svg, format_args!("<rect class=\"hover\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>", to - from, bottom - TOP, escaped(&text)));
+        put(
+            &mut svg,
+            format_args!(
+                "<rect class=\"hover\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
+                to - from,
+                bottom - TOP,
+                escaped(&text)
+            ),
+        );
     }
     svg.push_str("</svg>\n");
     svg
@@ -113,20 +145,69 @@ pub fn spreads(what: &str, rows: &[Spread]) -> String {
     for (at, label) in scale.ticks() {
         let at = NAMES + at * inner;
         put(&mut svg, format_args!("<path class=\"grid\" d=\"M{at:.1} 6V{bottom:.1}\"/>"));
-        put(&mut svg, format_args!("<text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>", bottom + 19.0));
+        put(
+            &mut svg,
+            format_args!(
+                "<text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+                bottom + 19.0
+            ),
+        );
     }
     put(&mut svg, format_args!("<path class=\"axis\" d=\"M{NAMES} 6V{bottom:.1}H{:.1}\"/>", NAMES + inner));
-    put(&mut svg, format_args!("<text class=\"label x\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">time of one operation (ns, µs, ms, s; each step is ten times)</text>", NAMES + inner / 2.0, bottom + 42.0));
+    put(
+        &mut svg,
+        format_args!(
+            "<text class=\"label x\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">time of one operation (ns, µs, ms, s; each step is ten times)</text>",
+            NAMES + inner / 2.0,
+            bottom + 42.0
+        ),
+    );
     for (index, row) in rows.iter().enumerate() {
         let middle = 12.0 + ROW * (index as f64 + 0.5);
         let (median, p90, p99, max) = (x(row.median), x(row.p90), x(row.p99), x(row.max));
-        put(&mut svg, format_args!("<text class=\"label y\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>", NAMES - 10.0, middle + 4.0, escaped(&row.name)));
+        put(
+            &mut svg,
+            format_args!(
+                "<text class=\"label y\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                NAMES - 10.0,
+                middle + 4.0,
+                escaped(&row.name)
+            ),
+        );
         let show = |seconds| scale::show(seconds, Unit::Seconds);
-        let text = format!("{}: median {}, 90 % {}, 99 % {}, longest {}", row.name, show(row.median), show(row.p90), show(row.p99), show(row.max));
+        let text = format!(
+            "{}: median {}, 90 % {}, 99 % {}, longest {}",
+            row.name,
+            show(row.median),
+            show(row.p90),
+            show(row.p99),
+            show(row.max)
+        );
         put(&mut svg, format_args!("<g><title>{}</title>", escaped(&text)));
-        put(&mut svg, format_args!("<path stroke=\"{}\" stroke-width=\"1.5\" d=\"M{median:.1} {middle:.1}H{max:.1}M{max:.1} {:.1}v8\"/>", row.colour, middle - 4.0));
-        put(&mut svg, format_args!("<rect fill=\"{}\" x=\"{median:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"12\"/>", row.colour, middle - 6.0, (p99 - median).max(2.0)));
-        put(&mut svg, format_args!("<path stroke=\"#fff\" stroke-width=\"2\" d=\"M{p90:.1} {:.1}v12\"/></g>", middle - 6.0));
+        put(
+            &mut svg,
+            format_args!(
+                "<path stroke=\"{}\" stroke-width=\"1.5\" d=\"M{median:.1} {middle:.1}H{max:.1}M{max:.1} {:.1}v8\"/>",
+                row.colour,
+                middle - 4.0
+            ),
+        );
+        put(
+            &mut svg,
+            format_args!(
+                "<rect fill=\"{}\" x=\"{median:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"12\"/>",
+                row.colour,
+                middle - 6.0,
+                (p99 - median).max(2.0)
+            ),
+        );
+        put(
+            &mut svg,
+            format_args!(
+                "<path stroke=\"#fff\" stroke-width=\"2\" d=\"M{p90:.1} {:.1}v12\"/></g>",
+                middle - 6.0
+            ),
+        );
     }
     svg.push_str("</svg>\n");
     svg
@@ -197,18 +278,23 @@ mod tests {
 
     #[test]
     fn o2_a_curve_stays_inside_its_axes() {
-        let intervals: Vec<_> = (0..3).map(|n| Interval { start: n * 1_000_000_000, nanos: 1_000_000_000 }).collect();
+        let intervals: Vec<_> =
+            (0..3).map(|n| Interval { start: n * 1_000_000_000, nanos: 1_000_000_000 }).collect();
         let curve = |values| Curve { name: "a <b>".into(), colour: "#000", values };
         let axis = Axis { label: "throughput, {}/s", unit: Unit::Bytes, log: false };
         let svg = over_time("x", &intervals, axis, &[curve(vec![Some(0.0), None, Some(2097152.0)])]);
-        assert!(svg.contains("throughput, MiB/s") && svg.contains("time since the first operation, s"), "{svg}");
+        assert!(
+            svg.contains("throughput, MiB/s") && svg.contains("time since the first operation, s"),
+            "{svg}"
+        );
         assert!(svg.contains("M64.0 212.0H356.0M648.0 30.0H940.0"), "{svg}");
         assert!(svg.contains("a &lt;b&gt;: 2 MiB") && !svg.contains("<b>"), "{svg}");
     }
 
     #[test]
     fn o2_a_log_axis_has_powers_of_ten() {
-        let row = Spread { name: "GET".into(), colour: "#000", median: 0.000_31, p90: 0.001, p99: 0.02, max: 4.0 };
+        let row =
+            Spread { name: "GET".into(), colour: "#000", median: 0.000_31, p90: 0.001, p99: 0.02, max: 4.0 };
         let svg = spreads("x", &[row]);
         for label in [">100 µs<", ">1 ms<", ">10 ms<", ">100 ms<", ">1 s<", ">10 s<"] {
             assert!(svg.contains(label), "{label}: {svg}");

@@ -64,6 +64,9 @@ impl Histogram {
             return 0;
         }
         let rank = ((share * self.count as f64).ceil() as u64).clamp(1, self.count);
+        if rank == self.count {
+            return self.max;
+        }
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {
             seen += count;
@@ -104,7 +107,8 @@ mod tests {
         let mut histogram = Histogram::new(6);
         let value = |n: u64| n * n * 37 + 5;
         (1..=10_000).for_each(|n| histogram.add(value(n)));
-        for (share, rank) in [(0.0, 1), (0.5, 5000), (0.9, 9000), (0.99, 9900), (0.999, 9990), (1.0, 10_000)] {
+        for (share, rank) in [(0.0, 1), (0.5, 5000), (0.9, 9000), (0.99, 9900), (0.999, 9990), (1.0, 10_000)]
+        {
             let (wanted, found) = (value(rank) as f64, histogram.percentile(share) as f64);
             assert!((found - wanted).abs() <= wanted / 64.0, "{share}: {found} for {wanted}");
         }

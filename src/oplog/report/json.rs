@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn o2_the_numbers_are_there_for_programs() {
-        let rows = (0..100).map(|n| Ok(record(n, Op::Get, 1 << 20, 1000, if n == 5 { "Timeout" } else { "" })));
+        let rows =
+            (0..100).map(|n| Ok(record(n, Op::Get, 1 << 20, 1000, if n == 5 { "Timeout" } else { "" })));
         let value = value(&Summary::of(rows));
         assert_eq!((&value["rows"], &value["errors"]), (&json!(100), &json!(1)));
         assert_eq!(value["size_classes"][0]["size_class"], "64 KiB to 1 MiB");

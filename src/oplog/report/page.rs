@@ -52,14 +52,15 @@ fn facts(page: &mut String, summary: &Summary) {
     let seconds = summary.seconds().max(1e-9);
     let mut rows = vec![("operations", scale::count(summary.rows))];
     if summary.rows > 0 {
-        let began = Timestamp::from_unix((summary.start / 1_000_000_000) as i64).rfc3339();
+        let began = Timestamp::from_unix((summary.start / 1_000_000_000) as i64).rfc3339().to_string();
         rows.push(("errors", scale::count(summary.errors())));
         rows.push(("began", began));
         rows.push(("took", scale::show(summary.seconds(), Unit::Seconds)));
         rows.push(("operations per second", scale::digits(summary.rows as f64 / seconds)));
-        for (name, per_second, bytes) in
-            [("read", "read per second", summary.read_bytes()), ("written", "written per second", summary.written_bytes())]
-        {
+        for (name, per_second, bytes) in [
+            ("read", "read per second", summary.read_bytes()),
+            ("written", "written per second", summary.written_bytes()),
+        ] {
             if bytes > 0 {
                 rows.push((name, scale::show(bytes as f64, Unit::Bytes)));
                 rows.push((per_second, format!("{}/s", scale::show(bytes as f64 / seconds, Unit::Bytes))));
@@ -72,7 +73,13 @@ fn facts(page: &mut String, summary: &Summary) {
     }
     page.push_str("</dl>\n");
     if summary.bad_rows > 0 {
-        put(page, format_args!("<p class=\"warning\">{} rows could not be read and are not in this report:</p>\n<ul class=\"warning\">\n", scale::count(summary.bad_rows)));
+        put(
+            page,
+            format_args!(
+                "<p class=\"warning\">{} rows could not be read and are not in this report:</p>\n<ul class=\"warning\">\n",
+                scale::count(summary.bad_rows)
+            ),
+        );
         for error in &summary.bad {
             put(page, format_args!("<li>{}</li>\n", text(error)));
         }
@@ -87,7 +94,10 @@ fn section(page: &mut String, id: &str, title: &str) {
 fn figure(page: &mut String, curves: &[Curve], svg: &str) {
     page.push_str("<figure>\n<ul class=\"legend\">");
     for curve in curves {
-        put(page, format_args!("<li><span style=\"background:{}\"></span>{}</li>", curve.colour, text(&curve.name)));
+        put(
+            page,
+            format_args!("<li><span style=\"background:{}\"></span>{}</li>", curve.colour, text(&curve.name)),
+        );
     }
     put(page, format_args!("</ul>\n{svg}</figure>\n"));
 }
@@ -121,7 +131,8 @@ fn throughput(page: &mut String, summary: &Summary) {
 fn rates(page: &mut String, summary: &Summary) {
     section(page, "operations", "Operations over time");
     let track = |op: Op| Op::ALL.iter().position(|other| *other == op).unwrap_or(0);
-    let curves = summary.ops.iter().map(|(op, _)| rate(summary, track(*op), op.as_str(), colour(*op))).collect();
+    let curves =
+        summary.ops.iter().map(|(op, _)| rate(summary, track(*op), op.as_str(), colour(*op))).collect();
     let axis = Axis { label: "{} operations per second", unit: Unit::Plain, log: false };
     over_time(page, summary, "operations per second over time", axis, curves);
 }
@@ -138,11 +149,27 @@ fn latency(page: &mut String, summary: &Summary) {
     let curve = |name: &str, colour, share: f64| Curve {
         name: name.to_owned(),
         colour,
-        values: summary.series.times.iter().map(|times| times.as_ref().map(|times| times.percentile(share) as f64 / 1e9)).collect(),
+        values: summary
+            .series
+            .times
+            .iter()
+            .map(|times| times.as_ref().map(|times| times.percentile(share) as f64 / 1e9))
+            .collect(),
     };
-    let curves = vec![curve("longest", "#b0b0b0", 1.0), curve("99th percentile", "#d55e00", 0.99), curve("median", "#0072b2", 0.5)];
-    let axis = Axis { label: "time of one operation (each step is ten times)", unit: Unit::Seconds, log: true };
-    over_time(page, summary, "median, 99th percentile and longest time of an operation, over time", axis, curves);
+    let curves = vec![
+        curve("longest", "#b0b0b0", 1.0),
+        curve("99th percentile", "#d55e00", 0.99),
+        curve("median", "#0072b2", 0.5),
+    ];
+    let axis =
+        Axis { label: "time of one operation (each step is ten times)", unit: Unit::Seconds, log: true };
+    over_time(
+        page,
+        summary,
+        "median, 99th percentile and longest time of an operation, over time",
+        axis,
+        curves,
+    );
 }
 
 fn classes(page: &mut String, summary: &Summary) {
@@ -166,31 +193,53 @@ fn classes(page: &mut String, summary: &Summary) {
     let spreads: Vec<_> = timed.map(spread).collect();
     if !spreads.is_empty() {
         let svg = chart::spreads("times by operation and size", &spreads);
-        put(page, format_args!("<figure>\n<p class=\"key\">Bars go from the median to the 99th percentile, with a white mark at the 90th; lines go on to the longest.</p>\n{svg}</figure>\n"));
+        put(
+            page,
+            format_args!(
+                "<figure>\n<p class=\"key\">Bars go from the median to the 99th percentile, with a white mark at the 90th; lines go on to the longest.</p>\n{svg}</figure>\n"
+            ),
+        );
     }
-    let columns = ["operation", "count", "errors", "bytes", "mean", "median", "90 %", "99 %", "99.9 %", "longest", "first byte, median", "first byte, 99 %"];
-    table(page, &columns, summary.classes.iter().map(|((op, class), group)| {
-        let times = &group.times;
-        let time = |nanos| if times.count() == 0 { "–".to_owned() } else { show_nanos(nanos) };
-        let first = |share| match group.first_bytes.count() {
-            0 => "–".to_owned(),
-            _ => show_nanos(group.first_bytes.percentile(share)),
-        };
-        vec![
-            name(*op, *class),
-            scale::count(group.count()),
-            scale::count(group.errors),
-            scale::show(group.bytes as f64, Unit::Bytes),
-            time(times.mean()),
-            time(times.percentile(0.5)),
-            time(times.percentile(0.9)),
-            time(times.percentile(0.99)),
-            time(times.percentile(0.999)),
-            time(times.max()),
-            first(0.5),
-            first(0.99),
-        ]
-    }));
+    let columns = [
+        "operation",
+        "count",
+        "errors",
+        "bytes",
+        "mean",
+        "median",
+        "90 %",
+        "99 %",
+        "99.9 %",
+        "longest",
+        "first byte, median",
+        "first byte, 99 %",
+    ];
+    table(
+        page,
+        &columns,
+        summary.classes.iter().map(|((op, class), group)| {
+            let times = &group.times;
+            let time = |nanos| if times.count() == 0 { "–".to_owned() } else { show_nanos(nanos) };
+            let first = |share| match group.first_bytes.count() {
+                0 => "–".to_owned(),
+                _ => show_nanos(group.first_bytes.percentile(share)),
+            };
+            vec![
+                name(*op, *class),
+                scale::count(group.count()),
+                scale::count(group.errors),
+                scale::show(group.bytes as f64, Unit::Bytes),
+                time(times.mean()),
+                time(times.percentile(0.5)),
+                time(times.percentile(0.9)),
+                time(times.percentile(0.99)),
+                time(times.percentile(0.999)),
+                time(times.max()),
+                first(0.5),
+                first(0.99),
+            ]
+        }),
+    );
 }
 
 fn errors(page: &mut String, summary: &Summary) {
@@ -200,10 +249,26 @@ fn errors(page: &mut String, summary: &Summary) {
         return;
     }
     let axis = Axis { label: "{} errors per second", unit: Unit::Plain, log: false };
-    over_time(page, summary, "errors per second over time", axis, vec![rate(summary, FAILED, "operations that failed", "#b00020")]);
-    table(page, &["count", "operation", "error", "first one after", "first one's object"], summary.faults.iter().map(|fault| {
-        vec![scale::count(fault.count), fault.op.as_str().to_owned(), fault.error.clone(), show_nanos(fault.at), fault.uri.clone()]
-    }));
+    over_time(
+        page,
+        summary,
+        "errors per second over time",
+        axis,
+        vec![rate(summary, FAILED, "operations that failed", "#b00020")],
+    );
+    table(
+        page,
+        &["count", "operation", "error", "first one after", "first one's object"],
+        summary.faults.iter().map(|fault| {
+            vec![
+                scale::count(fault.count),
+                fault.op.as_str().to_owned(),
+                fault.error.clone(),
+                show_nanos(fault.at),
+                fault.uri.clone(),
+            ]
+        }),
+    );
     if summary.other_faults > 0 {
         put(page, format_args!("<p>And {} with other messages.</p>\n", scale::count(summary.other_faults)));
     }
@@ -211,34 +276,56 @@ fn errors(page: &mut String, summary: &Summary) {
 
 fn slowest(page: &mut String, summary: &Summary) {
     section(page, "slowest", "Slowest operations");
-    let columns = ["time", "operation", "object", "bytes", "began after", "first byte after", "thread", "row", "error"];
-    table(page, &columns, summary.slowest.iter().map(|slow: &Slow| {
-        vec![
-            show_nanos(slow.duration),
-            slow.op.as_str().to_owned(),
-            slow.uri.clone(),
-            scale::show(slow.bytes as f64, Unit::Bytes),
-            show_nanos(slow.start),
-            slow.first_byte.map_or("–".to_owned(), show_nanos),
-            slow.thread.to_string(),
-            slow.idx.to_string(),
-            slow.error.clone(),
-        ]
-    }));
+    let columns =
+        ["time", "operation", "object", "bytes", "began after", "first byte after", "thread", "row", "error"];
+    table(
+        page,
+        &columns,
+        summary.slowest.iter().map(|slow: &Slow| {
+            vec![
+                show_nanos(slow.duration),
+                slow.op.as_str().to_owned(),
+                slow.uri.clone(),
+                scale::show(slow.bytes as f64, Unit::Bytes),
+                show_nanos(slow.start),
+                slow.first_byte.map_or("–".to_owned(), show_nanos),
+                slow.thread.to_string(),
+                slow.idx.to_string(),
+                slow.error.clone(),
+            ]
+        }),
+    );
 }
 
 fn endpoints(page: &mut String, summary: &Summary) {
     section(page, "endpoints", "Endpoints");
-    table(page, &["endpoint", "operations", "errors", "bytes"], summary.endpoints.iter().map(|(name, endpoint)| {
-        vec![name.clone(), scale::count(endpoint.count), scale::count(endpoint.errors), scale::show(endpoint.bytes as f64, Unit::Bytes)]
-    }));
+    table(
+        page,
+        &["endpoint", "operations", "errors", "bytes"],
+        summary.endpoints.iter().map(|(name, endpoint)| {
+            vec![
+                name.clone(),
+                scale::count(endpoint.count),
+                scale::count(endpoint.errors),
+                scale::show(endpoint.bytes as f64, Unit::Bytes),
+            ]
+        }),
+    );
 }
 
 /// Columns of texts are wide and break anywhere, those of numbers are narrow and do not break.
 fn table(page: &mut String, columns: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let wide = |column: &str| matches!(column, "error" | "object" | "endpoint" | "first one's object");
     let named = |column: &str| column == "operation";
-    let class = |column: &str| if wide(column) { " class=\"wide\"" } else if named(column) { " class=\"name\"" } else { "" };
+    let class = |column: &str| {
+        if wide(column) {
+            " class=\"wide\""
+        } else if named(column) {
+            " class=\"name\""
+        } else {
+            ""
+        }
+    };
     page.push_str("<div class=\"scroll\"><table>\n<thead><tr>");
     for column in columns {
         put(page, format_args!("<th scope=\"col\"{}>{column}</th>", class(column)));
@@ -260,7 +347,8 @@ fn table(page: &mut String, columns: &[&str], rows: impl Iterator<Item = Vec<Str
 /// Text for a page: [`escaped`], and characters that cannot be seen, or turn the direction of others, by their code.
 fn text(raw: &str) -> String {
     let seen = |letter: char| {
-        !letter.is_control() && !matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        !letter.is_control()
+            && !matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
     if raw.chars().all(seen) {
         return escaped(raw);
@@ -320,7 +408,15 @@ mod tests {
     fn o2_pages_stay_small_for_logs_of_any_length() {
         for rows in [0, 1, 2, 200_000] {
             let ops = [Op::Get, Op::Put, Op::List, Op::Delete, Op::Head];
-            let row = |n: u64| record(n, ops[n as usize % 5], 1 << (n % 30), 100 + n % 977, if n % 50 == 0 { "Timeout" } else { "" });
+            let row = |n: u64| {
+                record(
+                    n,
+                    ops[n as usize % 5],
+                    1 << (n % 30),
+                    100 + n % 977,
+                    if n % 50 == 0 { "Timeout" } else { "" },
+                )
+            };
             let page = html(&Summary::of((0..rows).map(|n| Ok(row(n)))), "x");
             assert!(page.len() < 400_000, "{rows}: {}", page.len());
             assert!(!page.contains("NaN") && !page.contains("inf"), "{rows}");

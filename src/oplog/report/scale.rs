@@ -12,7 +12,9 @@ impl Unit {
     /// The unit in which a number of this size has few digits: its name and how many of the base it is.
     pub fn at(self, size: f64) -> (&'static str, f64) {
         let table: &[(&str, f64)] = match self {
-            Unit::Seconds => &[("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0)],
+            Unit::Seconds => {
+                &[("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0)]
+            }
             Unit::Bytes => &[
                 ("B", 1.0),
                 ("KiB", 1024.0),

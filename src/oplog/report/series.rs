@@ -88,7 +88,8 @@ impl Series {
 
     fn regrid(&mut self, grid: Grid) {
         let old = std::mem::replace(&mut self.grid, grid);
-        let place = |index: usize| ((old.first + index as u64) * old.width / grid.width - grid.first) as usize;
+        let place =
+            |index: usize| ((old.first + index as u64) * old.width / grid.width - grid.first) as usize;
         for track in &mut self.tracks {
             track.settle();
             let amounts = std::mem::replace(&mut track.amounts, vec![0.0; grid.count]);

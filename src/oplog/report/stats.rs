@@ -353,7 +353,8 @@ pub(super) mod tests {
         let near = |found: u64, wanted: f64| (found as f64 - wanted).abs() <= wanted / 60.0;
         assert!(near(get.times.percentile(0.5), 1_499_000.0), "{}", get.times.percentile(0.5));
         assert!(near(get.first_bytes.percentile(0.99), 995_000.0));
-        let classes: Vec<_> = summary.classes.iter().map(|((op, class), g)| (*op, *class, g.count())).collect();
+        let classes: Vec<_> =
+            summary.classes.iter().map(|((op, class), g)| (*op, *class, g.count())).collect();
         assert_eq!(classes, [(Op::Get, 0, 3), (Op::Get, 3, 1000), (Op::Put, 2, 100), (Op::Delete, 0, 1)]);
         assert_eq!(summary.slowest.len(), SLOWEST);
         assert_eq!((summary.slowest[0].duration, summary.slowest[0].op), (5_000_000_000, Op::Delete));
