@@ -71,6 +71,7 @@ pub mod advanced {
     pub use crate::base::date::Timestamp;
     pub use crate::base::uri::{Scheme, Uri};
     pub use crate::loader::Pattern;
+    pub use crate::oplog;
     pub use crate::options::{Kind, OptionDef, TABLE as OPTION_TABLE, unknown_environment};
     pub use crate::runtime::{block_on, shutdown};
     pub use crate::store::{

@@ -67,6 +67,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "error",
             "formats",
             "loader",
+            "oplog",
             "options",
             "runtime",
             "store",

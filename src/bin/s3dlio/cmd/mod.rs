@@ -4,6 +4,8 @@ mod completions;
 mod config;
 mod containers;
 mod ls;
+mod oplog;
+mod oplog_report;
 mod version;
 
 use crate::app::App;
@@ -27,6 +29,7 @@ pub const VERBS: &[Verb] = &[
     containers::LIST,
     containers::CREATE,
     containers::DELETE,
+    oplog::VERB,
     config::VERB,
     completions::VERB,
     completions::MAN,
