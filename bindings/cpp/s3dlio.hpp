@@ -25,6 +25,7 @@
 
 #include <s3dlio.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -2226,6 +2227,284 @@ inline buffer generate_object(std::uint64_t object, const generate_object_params
     outcome.check(s3dlio_generate_object(&raw_params, sizeof raw_params, &raw_what, sizeof raw_what, object, &raw, outcome.slot()));
     return buffer(raw);
 }
+
+// ------------------------------------------------------------------------------------ file formats
+
+/// File formats as bytes, without I/O: TFRecord and its indexes, tar, NPY, NPZ and HDF5. Threads: any, concurrently.
+///
+///     std::string file;
+///     for (const std::string& example : examples) s3dlio::formats::append_tfrecord(file, example);
+///     store.put("train.tfrecord", file);
+///     store.put("train.tfrecord.idx", s3dlio::formats::tfrecord_index(file));
+///     store.put("batch.npz", s3dlio::formats::npz({s3dlio::formats::array::of("x", {rows, columns}, floats)}));
+///
+/// Damaged files are `S3DLIO_ERR_CHECKSUM_MISMATCH`, `_TRUNCATED` or `_CORRUPT`, what is not read here `_UNSUPPORTED`;
+/// `detail("offset")` says where.
+namespace formats {
+
+/// A piece of a file: `offset` and `length`.
+using extent = s3dlio_extent;
+
+/// How an index of TFRecord files is written.
+enum class index_kind : std::int32_t {
+    /// 16 bytes for each record: offset and length, little-endian.
+    pairs = S3DLIO_INDEX_PAIRS,
+    /// A line "offset length" for each, as DALI's tfrecord2idx.
+    text = S3DLIO_INDEX_TEXT,
+};
+
+/// An array to be written, row-major, without gaps. Its memory is borrowed.
+struct array {
+    /// What it is called in the file, without ".npy".
+    std::string name = {};
+    /// The element type as NumPy has it, such as `<f4`, or as safetensors has it, such as `F32`.
+    std::string descr = {};
+    /// Empty for a single value.
+    extents shape = {};
+    byte_view data = {};
+
+    /// Contiguous memory of a type that C++ has.
+    template <class C>
+    static array of(std::string name, extents shape, const C& memory) {
+        using element = std::remove_cv_t<std::remove_pointer_t<decltype(std::data(memory))>>;
+        return {std::move(name), dtype_of<element>(), std::move(shape), byte_view(memory)};
+    }
+};
+
+/// What an NPY file holds, and where its elements lie in it.
+struct npy_info {
+    /// The element type as NumPy has it: `<f4`.
+    std::string descr = {};
+    extents shape = {};
+    /// The first index runs fastest.
+    bool fortran_order = false;
+    std::uint64_t offset = 0;
+    /// In bytes.
+    std::uint64_t length = 0;
+};
+
+/// A member of an NPZ file: `length` bytes of the file from `offset` on are what `npz_unpack` takes.
+struct npz_member {
+    /// With ".npy".
+    std::string name = {};
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+    /// Bytes once unpacked.
+    std::uint64_t size = 0;
+    /// Bytes as stored.
+    std::uint64_t packed = 0;
+    /// Of the unpacked bytes.
+    std::uint32_t crc32 = 0;
+    /// 0 is not compressed, 8 deflated.
+    std::uint16_t method = 0;
+    /// The ZIP file's own.
+    std::uint16_t flags = 0;
+};
+
+} // namespace formats
+
+namespace detail {
+
+/// Makes `file` longer by what `write(dst, capacity, written)` writes, at most `most` bytes; as it was where that throws.
+template <class Bytes, class Write>
+void append(Bytes& file, std::size_t most, Write write) {
+    static_assert(sizeof(*std::data(file)) == 1, "a file is made of bytes, such as a std::string or a std::vector of std::byte");
+    const std::size_t before = std::size(file);
+    if (most > file.max_size() - before) throw std::bad_alloc();
+    if (file.capacity() - before < most) { // resize alone would copy the file each time
+        file.reserve(file.capacity() > file.max_size() / 2 ? before + most : std::max(before + most, 2 * file.capacity()));
+    }
+    file.resize(before + most);
+    std::size_t written = 0;
+    try {
+        write(std::data(file) + before, most, &written);
+    } catch (...) {
+        file.resize(before);
+        throw;
+    }
+    file.resize(before + written);
+}
+
+template <class Bytes>
+void append_tar(Bytes& archive, const char* name, byte_view data) {
+    append(archive, data.size() + 8192, [&](void* dst, std::size_t capacity, std::size_t* written) {
+        outcome outcome;
+        outcome.check(s3dlio_tar_append(name, data.data(), data.size(), dst, capacity, written, outcome.slot()));
+    });
+}
+
+/// All that `find(places, capacity, count)` finds, of which there are at most `most`.
+template <class Find>
+std::vector<s3dlio_extent> places(std::size_t most, Find find) {
+    std::vector<s3dlio_extent> found(most);
+    std::size_t count = 0;
+    find(found.data(), found.size(), &count);
+    found.resize(count);
+    return found;
+}
+
+template <class Write>
+buffer file_of(const std::vector<formats::array>& arrays, Write write) {
+    std::vector<std::string> texts;
+    std::vector<s3dlio_array> given;
+    texts.reserve(2 * arrays.size());
+    for (const formats::array& one : arrays) {
+        s3dlio_array raw{};
+        raw.name = texts.emplace_back(argument_text(one.name, "an array's name")).c_str();
+        raw.descr = texts.emplace_back(argument_text(one.descr, "an array's type")).c_str();
+        raw.shape = one.shape.data();
+        raw.ndim = one.shape.size();
+        raw.data = one.data.data();
+        raw.length = one.data.size();
+        given.push_back(raw);
+    }
+    outcome outcome;
+    s3dlio_buffer* raw = nullptr;
+    outcome.check(write(given.data(), given.size(), &raw, outcome.slot()));
+    return buffer(raw);
+}
+
+} // namespace detail
+
+namespace formats {
+
+/// Appends a record with its frame to a TFRecord file in memory: a `std::string`, a `std::vector<std::byte>` ... The record must not
+/// lie in `file`.
+template <class Bytes>
+void append_tfrecord(Bytes& file, byte_view record) {
+    detail::append(file, record.size() + 16, [&](void* dst, std::size_t capacity, std::size_t* written) {
+        detail::outcome outcome;
+        outcome.check(s3dlio_tfrecord_append(record.data(), record.size(), dst, capacity, written, outcome.slot()));
+    });
+}
+
+/// The records of a TFRecord file, or of any run of whole frames, both checksums of each checked: views of `data`.
+inline std::vector<byte_view> tfrecord_records(byte_view data) {
+    const std::vector<extent> found = detail::places(data.size() / 16, [&](extent* to, std::size_t capacity, std::size_t* count) {
+        detail::outcome outcome;
+        outcome.check(s3dlio_tfrecord_parse(data.data(), data.size(), to, capacity, count, outcome.slot()));
+    });
+    std::vector<byte_view> records;
+    records.reserve(found.size());
+    for (const extent& one : found) {
+        records.emplace_back(data.data() + one.offset, static_cast<std::size_t>(one.length));
+    }
+    return records;
+}
+
+/// The index of a TFRecord file, which is checked by the way.
+inline buffer tfrecord_index(byte_view data, index_kind kind = index_kind::pairs) {
+    detail::outcome outcome;
+    s3dlio_buffer* raw = nullptr;
+    outcome.check(s3dlio_tfrecord_index(data.data(), data.size(), static_cast<std::int32_t>(kind), &raw, outcome.slot()));
+    return buffer(raw);
+}
+
+/// Where the frames of the records lie, out of an index of either kind. With the size of the TFRecord file the index is held
+/// against it.
+inline std::vector<extent> tfrecord_frames(byte_view index, std::uint64_t file_size = to_end) {
+    // No line of text is shorter than "0 16\n".
+    return detail::places(index.size() / 5, [&](extent* to, std::size_t capacity, std::size_t* count) {
+        detail::outcome outcome;
+        outcome.check(s3dlio_tfrecord_index_parse(index.data(), index.size(), file_size, to, capacity, count, outcome.slot()));
+    });
+}
+
+/// Appends a file to a tar archive in memory. Of WebDataset's samples the files follow each other and differ in what stands
+/// after the first dot of the name. `data` must not lie in `archive`.
+template <class Bytes>
+void append_tar(Bytes& archive, std::string_view name, byte_view data) {
+    detail::append_tar(archive, detail::argument_text(name, "the file's name").c_str(), data);
+}
+
+/// Appends the end, without which no archive is whole.
+template <class Bytes>
+void finish_tar(Bytes& archive) {
+    detail::append_tar(archive, nullptr, {});
+}
+
+/// What stands before the elements in an NPY file.
+inline buffer npy_head(std::string_view descr, const extents& shape, bool fortran_order = false) {
+    const std::string type = detail::argument_text(descr, "the type");
+    detail::outcome outcome;
+    s3dlio_buffer* raw = nullptr;
+    outcome.check(s3dlio_npy_head(type.c_str(), fortran_order ? 1 : 0, shape.data(), shape.size(), &raw, outcome.slot()));
+    return buffer(raw);
+}
+
+/// What an NPY file of `file_size` bytes holds, by its first bytes: 256 are mostly enough, else it is
+/// `S3DLIO_ERR_BUFFER_TOO_SMALL` and `required()` says how many.
+inline npy_info npy_parse(byte_view head, std::uint64_t file_size) {
+    detail::outcome outcome;
+    s3dlio_npy_info raw{};
+    outcome.check(s3dlio_npy_parse(head.data(), head.size(), file_size, &raw, sizeof raw, outcome.slot()));
+    return {raw.descr, extents(raw.shape, raw.shape + raw.ndim), raw.fortran_order != 0, raw.data_offset, raw.data_length};
+}
+
+/// What a whole NPY file holds.
+inline npy_info npy_parse(byte_view file) { return npy_parse(file, file.size()); }
+
+/// An NPZ file of arrays, not compressed. The same arrays make the same bytes.
+inline buffer npz(const std::vector<array>& arrays) { return detail::file_of(arrays, s3dlio_npz_write); }
+
+/// An HDF5 file of arrays of integers and floats, each a contiguous dataset of the root group.
+inline buffer hdf5(const std::vector<array>& arrays) { return detail::file_of(arrays, s3dlio_hdf5_write); }
+
+/// The members of an NPZ file of `file_size` bytes, by its last bytes: 65,536 are mostly enough, else it is
+/// `S3DLIO_ERR_BUFFER_TOO_SMALL` and `required()` says how many.
+inline std::vector<npz_member> npz_members(byte_view tail, std::uint64_t file_size) {
+    const s3dlio_npz_member* members = nullptr;
+    std::size_t count = 0;
+    s3dlio_buffer* raw = nullptr;
+    detail::outcome outcome;
+    outcome.check(s3dlio_npz_list(tail.data(), tail.size(), file_size, &members, &count, &raw, outcome.slot()));
+    const buffer owner(raw);
+    std::vector<npz_member> found;
+    found.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        const s3dlio_npz_member& one = members[i];
+        found.push_back({one.name, one.offset, one.length, one.size, one.packed, one.crc32, one.method, one.flags});
+    }
+    return found;
+}
+
+/// The members of a whole NPZ file.
+inline std::vector<npz_member> npz_members(byte_view file) { return npz_members(file, file.size()); }
+
+/// The members of an NPZ object: only its end is read.
+inline std::vector<npz_member> npz_members(const reader& file) {
+    const std::uint64_t size = file.size();
+    for (std::uint64_t tail = 65536;;) {
+        if (tail > size) tail = size;
+        buffer data(static_cast<std::size_t>(tail));
+        const std::size_t read = file.read_at(size - tail, data);
+        try {
+            return npz_members(byte_view(data).subview(0, read), size);
+        } catch (const error& failure) {
+            if (failure.code() != S3DLIO_ERR_BUFFER_TOO_SMALL || failure.required() <= tail) throw;
+            tail = failure.required();
+        }
+    }
+}
+
+/// The NPY file that a member is, unpacked and checked, out of the file's bytes that `member` names.
+inline buffer npz_unpack(const npz_member& member, byte_view data) {
+    const std::string name = detail::argument_text(member.name, "the member's name");
+    const s3dlio_npz_member given{name.c_str(), member.offset, member.length, member.size, member.packed, member.crc32, member.method, member.flags};
+    detail::outcome outcome;
+    s3dlio_buffer* raw = nullptr;
+    outcome.check(s3dlio_npz_unpack(&given, data.data(), data.size(), &raw, outcome.slot()));
+    return buffer(raw);
+}
+
+/// The NPY file that a member of an NPZ object is: only its bytes are read.
+inline buffer npz_read(const reader& file, const npz_member& member) {
+    buffer data(static_cast<std::size_t>(member.length));
+    const std::size_t read = file.read_at(member.offset, data);
+    return npz_unpack(member, byte_view(data).subview(0, read));
+}
+
+} // namespace formats
 
 // ------------------------------------------------------------------------------------------- queue
 

@@ -46,6 +46,7 @@ include("datagen.jl")
 include("oneshot.jl")
 include("checkpoint_writer.jl")
 include("checkpoint.jl")
+include("formats.jl")
 include("library.jl")
 
 __init__() = load_library()

@@ -14,4 +14,5 @@ counted("S3dlio.jl") do
     Suite.run(Suite.Target("direct", "direct://" * joinpath(FOLDER, "direct"), Dict("file.sync" => "false")))
     include("local.jl")
     include("async.jl")
+    include("formats.jl")
 end

@@ -87,4 +87,19 @@ function loaders(t)
             @test length(samples) == 10 && vcat(samples...) == payload
         end
     end
+
+    @testset "F1 members of an NPZ object by ranges" begin
+        store = open_store(t, "formats")
+        given = ["a-long-name-for-an-array-$i" => UInt32[i, i + 1] for i in 1:1000]
+        S3dlio.put(store, "many.npz", S3dlio.npz(given))      # its directory has more than 64 KiB
+        open(store, "many.npz") do file
+            members = S3dlio.npz_members(file)
+            @test length(members) == 1000
+            for i in (1, 1000)
+                @test S3dlio.npy_array(S3dlio.npz_read(file, members[i])) == UInt32[i, i + 1]
+            end
+        end
+        S3dlio.put(store, "none.npz", "x"^100_000)
+        @test status(() -> open(S3dlio.npz_members, store, "none.npz")) == "truncated"
+    end
 end
