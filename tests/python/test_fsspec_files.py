@@ -169,6 +169,41 @@ def test_copies_moves_and_removals(there):
         fs.rm(f"{root}/none")
 
 
+def test_only_what_was_copied_is_moved_away(there, monkeypatch):
+    fs, root = there
+    d = f"{root}/d"
+    fs.pipe({f"{d}/{name}": name.encode() for name in ("a", "a2", "e/b", "e/b2", "e/f/c")})
+    fs.mv(d, f"{root}/one", recursive=True, maxdepth=1)
+    assert fs.find(f"{root}/one") == [f"{root}/one/a", f"{root}/one/a2"] and fs.cat(f"{root}/one/a2") == b"a2"
+    assert fs.find(d) == [f"{d}/e/b", f"{d}/e/b2", f"{d}/e/f/c"], "what lies deeper stays"
+    fs.mv(d, f"{root}/two", recursive=True, maxdepth=2)
+    assert fs.find(f"{root}/two") == [f"{root}/two/b", f"{root}/two/b2"] and fs.find(d) == [f"{d}/e/f/c"]
+    with pytest.raises(IsADirectoryError, match="recursive=True"):
+        fs.mv(d, f"{root}/three")
+    assert fs.find(d) == [f"{d}/e/f/c"]
+    fs.pipe({f"{d}/g": b"4", f"{d}/h": b"4"})
+    fs.mv(f"{d}/*", f"{root}/four/")
+    assert fs.find(f"{root}/four") == [f"{root}/four/g", f"{root}/four/h"] and fs.find(d) == [f"{d}/e/f/c"], "a pattern without recursive means no folders"
+
+    plain, came = fs.cp_file, []
+
+    def copies(source, target, planned=None, **keywords):
+        plain(source, target, planned=planned, **keywords)
+        if planned is None and not came:
+            came.append(f"{d}/meanwhile")
+            fs.pipe(came[0], b"5")
+
+    monkeypatch.setattr(fs, "cp_file", copies)
+    fs.mv(d, f"{root}/five", recursive=True)
+    assert fs.cat(f"{root}/five/e/f/c") == b"e/f/c" and fs.find(d) == came, "what came meanwhile stays"
+    monkeypatch.undo()
+    if fs._is_path:
+        fs.pipe(f"{root}/elsewhere/x", b"6")
+        os.symlink("../elsewhere", f"{d}/link")
+        fs.mv(d, f"{root}/six", recursive=True)
+        assert not os.path.lexists(d) and fs.cat(f"{root}/elsewhere/x") == b"6", "nor what links lead to"
+
+
 def test_what_is_moved_onto_itself_stays(there):
     fs, root = there
     files = {f"{root}/d/x": b"1", f"{root}/d/e/y": b"2"}
@@ -234,15 +269,25 @@ def test_compression_of_fsspec(there, method, suffix):
         fs.open(f"{root}/none", "wb", compression="nonsense")
 
 
-def test_put_and_get(there, tmp_path):
+def test_put_and_get(there, tmp_path, monkeypatch):
     fs, root = there
+    before = os.umask(0o027)
+    monkeypatch.setattr(os, "umask", None)  # it is the whole process's: no other thread's files may get another mode
+    try:
+        put_and_get(fs, root, tmp_path)
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+
+
+def put_and_get(fs, root, tmp_path):
     (tmp_path / "in").write_bytes(DATA)
     seen = fsspec.callbacks.Callback()
     fs.put(str(tmp_path / "in"), f"{root}/up/in")
     fs.get_file(f"{root}/up/in", str(tmp_path / "sub" / "out"), callback=seen)
     assert (tmp_path / "sub" / "out").read_bytes() == DATA and (seen.size, seen.value) == (len(DATA), len(DATA))
     assert os.listdir(tmp_path / "sub") == ["out"]
-    assert (tmp_path / "sub" / "out").stat().st_mode == (tmp_path / "in").stat().st_mode
+    assert (tmp_path / "sub" / "out").stat().st_mode & 0o777 == 0o640 == (tmp_path / "in").stat().st_mode & 0o777
     into = io.BytesIO()
     fs.get_file(f"{root}/up/in", into)
     assert into.getvalue() == DATA

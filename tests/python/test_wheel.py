@@ -66,6 +66,33 @@ def test_an_installed_wheel_works_alone(wheel, tmp_path):
     assert (tmp_path / "data" / "dir" / "key").read_bytes() == b"123456789" * 1000
 
 
+NAMES = """
+import fsspec, sys
+names = [f"s3dlio+{scheme}" for scheme in ("s3", "az", "file", "direct", "memory")]
+assert "s3dlio" not in sys.modules and set(names) <= set(fsspec.available_protocols())
+for name in names:
+    assert fsspec.get_filesystem_class(name).protocol == name, name
+with fsspec.open(f"s3dlio+file://{sys.argv[1]}/x", "wb") as file:
+    file.write(b"123")
+assert fsspec.filesystem("s3dlio+file").cat(f"{sys.argv[1]}/x") == b"123"
+print("found", sys.modules["s3dlio"].__file__)
+"""
+
+
+def test_an_installed_wheel_is_found_by_fsspec(wheel, tmp_path):
+    """Through its entry points: nobody imports s3dlio or registers anything."""
+    import fsspec
+
+    venv.create(tmp_path / "env", with_pip=False, symlinks=True)
+    python = tmp_path / "env" / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+    (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    (packages / "fsspec").symlink_to(Path(fsspec.__file__).parent)
+    printed = run(python, "-I", "-W", "error", "-c", NAMES, tmp_path / "data")
+    assert printed == f"found {packages}/s3dlio/__init__.py\n"
+    assert (tmp_path / "data" / "x").read_bytes() == b"123"
+
+
 def test_the_installer_says_what_is_missing(tmp_path):
     """Without the library and without the Rust sources there is a reason, not a broken package."""
     (tmp_path / "s3dlio" / "compat" / "s3torchconnector").mkdir(parents=True)

@@ -12,11 +12,12 @@ does not say why. Listings are not cached.
 """
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
+import secrets
 import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
@@ -385,13 +386,11 @@ class S3dlioFileSystem(AbstractFileSystem, metaclass=_Kept):  # type: ignore[mis
         lpath = stringify_path(lpath)
         folder = os.path.dirname(lpath) or "."
         os.makedirs(folder, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".s3dlio-", delete=False) as file:
+        # Of the mode that every new file has: the system alone knows the umask without changing it for other threads.
+        with open(os.path.join(folder, f".s3dlio-{secrets.token_hex(8)}"), "xb") as file:
             try:
                 self._receive(rpath, file, callback)
                 file.flush()
-                umask = os.umask(0)
-                os.umask(umask)
-                os.chmod(file.name, 0o666 & ~umask)
                 os.replace(file.name, lpath)
             except BaseException:
                 os.unlink(file.name)
@@ -470,7 +469,7 @@ class S3dlioFileSystem(AbstractFileSystem, metaclass=_Kept):  # type: ignore[mis
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: Optional[int] = None, **keywords: Any) -> None:
         """What is moved onto itself stays as it is; `ValueError` where the target is below the source, or where one of
-        several targets is a source: removing the sources would take it away."""
+        several targets is a source: removing the sources would take it away. With `maxdepth` what lies deeper stays."""
         if isinstance(path1, (str, os.PathLike)) and isinstance(path2, (str, os.PathLike)):
             path1, path2 = stringify_path(path1), stringify_path(path2)
         if isinstance(path1, str) and isinstance(path2, str) and not has_magic(path1):
@@ -489,20 +488,44 @@ class S3dlioFileSystem(AbstractFileSystem, metaclass=_Kept):  # type: ignore[mis
                 if store is other:
                     store.rename(key, name)
                     return
-        else:
-            planned: List[Tuple[str, str]] = []
-            self.copy(path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise", planned=planned)
+            if not recursive and self.isdir(path1):
+                raise IsADirectoryError(f"mv {self._uri(source)}: that is a folder; expected an object, or recursive=True")
+        planned: List[Tuple[str, str]] = []
+        self.copy(path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise", planned=planned)
+        if not isinstance(path1, str) or not isinstance(path2, str) or has_magic(path1):
             pairs = [(self._spot(source), self._spot(target)) for source, target in planned]
             if pairs and all(source == target for source, target in pairs):
                 return
-            sources = {source for source, _ in pairs}
+            moved = {source for source, _ in pairs}
             for source, target in pairs:
-                if target in sources or recursive and any(target.startswith(f"{one}/") for one in sources):
+                if target in moved or recursive and any(target.startswith(f"{one}/") for one in moved):
                     raise ValueError(
                         f"mv {self._uri(source)}: the target {self._uri(target)} is, or is below, something that is moved as "
                         "well; expected other places; hint: move them one by one"
                     )
-        super().mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **keywords)
+        for source, target in planned:
+            self.cp_file(source, target)
+        # What was copied goes, and nothing else: neither what lies deeper, nor what came meanwhile, nor what links lead to.
+        sources = [self._strip_protocol(source) for source, _ in planned]
+        links = tuple(f"{one}/" for one in sources if self._is_path and os.path.islink(one))
+        for source in reversed(sources):
+            if not source.startswith(links):
+                self._rm_moved(source)
+
+    def _rm_moved(self, path: str) -> None:
+        if not self._is_path:
+            store, key = self._object(path)
+            store.delete(key)  # of a folder there is no object
+        elif os.path.islink(path):
+            os.unlink(path)
+        elif os.path.isdir(path):
+            try:
+                os.rmdir(path)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+        else:
+            self.rm_file(path)
 
     def _spot(self, path: Any) -> str:
         """One name for one place, however it is written: folders of files may be links."""
