@@ -15,19 +15,19 @@ trap 'rm -f "$counts"' EXIT
 status=0
 
 run() { # run ARGUMENT...
-    "$PYTHON_ML" -m pytest -q -p no:cacheprovider -p conftest --rootdir "$here" -c "$here/pytest.ini" "$@" | tee -a "$counts" || status=$?
+    local ended=0
+    "$PYTHON_ML" -m pytest -q -p no:cacheprovider -p conftest --rootdir "$here" -c "$here/pytest.ini" "$@" | tee -a "$counts" || ended=$?
+    ((ended == 5)) || status=$((status ? status : ended)) # 5: the arguments select nothing here
 }
 
-if (($#)); then
-    run "$@" "$here"
-else
-    # What forks workers has a process of its own: forked children of one with JAX's and TensorFlow's threads hang.
-    # The guide's examples fork before they come to JAX.
-    forking=("$here/test_torch_data.py" "$here/test_frameworks_guide.py")
-    run "${forking[@]/#/--ignore=}" "$here"
-    run "${forking[@]}"
-fi
+# What forks workers has a process of its own: forked children of one with JAX's and TensorFlow's threads hang.
+# The guide's examples fork before they come to JAX.
+forking=("$here/test_torch_data.py" "$here/test_frameworks_guide.py")
+run "$@" "${forking[@]/#/--ignore=}" "$here"
+run "$@" "${forking[@]}"
 # Both runs' last lines, such as `2 failed, 10 passed, 1 error in 3.21s`.
 sum() { grep -E ' in [0-9.]+s' "$counts" | grep -oE "[0-9]+ ($1)" | awk '{ n += $1 } END { print n + 0 }'; }
-echo "$(sum passed) passed, $(sum 'failed|errors?') failed"
+passed=$(sum passed)
+((passed || status)) || { echo "the arguments select no test: $*" >&2; status=5; }
+echo "$passed passed, $(sum 'failed|errors?') failed"
 exit "$status"
