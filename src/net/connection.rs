@@ -6,6 +6,7 @@ use super::failure::{Failure, Phase};
 use super::head::{Framing, Head, Malformed, find_end};
 use super::request::{Body, Method};
 use super::stream::Stream;
+use super::turn;
 use super::watch::{Expired, Limits, Watch};
 use crate::error::Code;
 use std::future::poll_fn;
@@ -16,6 +17,9 @@ use std::task::{Context, Poll, ready};
 const SCRATCH: usize = 16 << 10;
 /// Chunked bodies have at least so much room behind the head.
 const ROOM: usize = 4 << 10;
+/// So much of a body, and the kernel's buffer has grown to the way: before that a sender may wait to be told that its
+/// first piece arrived.
+const NARROW: u64 = 1 << 20;
 /// Pieces of a request that go out in one call.
 const MAX_SLICES: usize = 64;
 /// Answers such as `100 Continue` before the real one.
@@ -82,7 +86,14 @@ impl Connection {
         self.whole = false;
         self.exchanges += 1;
         self.send(body).await?;
-        let framing = poll_fn(|cx| self.poll_head(cx, method)).await?;
+        let mut waited = false;
+        let framing = poll_fn(|cx| {
+            let head = self.poll_head(cx, method);
+            waited |= head.is_pending();
+            head
+        });
+        let framing = framing.await?;
+        turn::answered(waited).await;
         self.at = self.head_end;
         self.body = match framing {
             Framing::Length(length) => Remaining::Length(length),
@@ -300,10 +311,15 @@ impl Connection {
             let n = match step {
                 Poll::Ready(Ok(n)) => n,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failed(PHASE, &error))),
-                Poll::Pending => match ready!(self.poll_expired_into(cx, &mut out[..wanted])) {
-                    Ok(n) => n,
-                    Err(failure) => return Poll::Ready(Err(failure)),
-                },
+                Poll::Pending => {
+                    if self.received < NARROW {
+                        self.stream.acknowledge();
+                    }
+                    match ready!(self.poll_expired_into(cx, &mut out[..wanted])) {
+                        Ok(n) => n,
+                        Err(failure) => return Poll::Ready(Err(failure)),
+                    }
+                }
             };
             self.watch.moved();
             match (n, &self.body) {

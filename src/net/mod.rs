@@ -9,6 +9,7 @@
 //!   connection  one exchange: send, head, body     watch     progress timeout and deadline
 //!     head, chunked, range  parsers                      stream, tcp, sys   bytes, plain or through TLS
 //!   connect     addresses, tunnel, handshake       dns, proxy, tls    where to, through what, whom to trust
+//! turn          whose turn it is on a thread
 //! endpoint      scheme, host, port
 //! auth/         signatures and tokens                retry/    what a failure means, when to try again
 //! ```
@@ -36,6 +37,7 @@ mod stream;
 mod sys;
 mod tcp;
 pub mod tls;
+mod turn;
 mod watch;
 
 pub use answer::Answer;

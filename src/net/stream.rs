@@ -65,6 +65,15 @@ impl Stream {
         }
     }
 
+    /// As [`Tcp::acknowledge`].
+    pub(super) fn acknowledge(&self) {
+        match self {
+            Stream::Plain(tcp) => tcp.acknowledge(),
+            Stream::Tls(stream) => stream.get_ref().0.acknowledge(),
+            Stream::TlsInTls(stream) => stream.get_ref().0.get_ref().0.acknowledge(),
+        }
+    }
+
     /// As [`Tcp::is_quiet`]. Through TLS, what is about TLS itself is no answer and is taken in.
     pub(super) fn is_quiet(&mut self) -> bool {
         match self {

@@ -36,6 +36,14 @@ impl Tcp {
         }
     }
 
+    /// Tells the other end at once what arrived. A kernel that has just sent a request waits up to 40 ms for more to
+    /// say, and a sender whose window is full waits with it: on the loopback one piece of 64 KiB fills that of a
+    /// connection that is young.
+    pub(super) fn acknowledge(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = self.stream.set_quickack(true); // it is about speed alone
+    }
+
     /// Whether nothing came since the last answer. What came can only be the end, or bytes that
     /// nobody asked for. Costs no system call unless something did.
     pub(super) fn is_quiet(&mut self) -> bool {
@@ -103,5 +111,34 @@ impl AsyncWrite for Tcp {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::runtime;
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    #[test]
+    fn what_arrived_is_acknowledged_at_once_when_asked() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let quick = runtime::block_on(async {
+            let mut tcp = Tcp::connect(server.local_addr().unwrap()).await.unwrap();
+            let (mut other, _) = server.accept().unwrap();
+            // Who answers and asks again is held for somebody who will soon have more to say.
+            for _ in 0..32 {
+                other.write_all(b"an answer").unwrap();
+                tcp.stream.readable().await.unwrap();
+                while tcp.receive_now(&mut [0; 64]).is_some() {}
+                tcp.stream.writable().await.unwrap();
+                assert_eq!(tcp.stream.try_write(b"a request").unwrap(), 9);
+            }
+            let before = tcp.stream.quickack().unwrap();
+            tcp.acknowledge();
+            (before, tcp.stream.quickack().unwrap())
+        });
+        assert_eq!(quick.unwrap(), (false, true));
     }
 }
