@@ -574,6 +574,50 @@ int32_t s3dlio_log_set_callback(s3dlio_log_callback callback,
 
 /*
  * ==================================================================================================
+ * Op-log and metrics
+ *
+ * The op-log has a row for every operation of the process, of all languages, in the format of MinIO's
+ * warp: docs/oplog.md. Metrics are counters that are always on: docs/metrics.md. Any thread,
+ * concurrently.
+ */
+
+/**
+ * Starts to write every operation of the process to the file at `path`, compressed with zstd where it
+ * ends in ".zst"; "{pid}" in it becomes the process id. NULL takes the option oplog.path. `options` may
+ * be NULL; it takes oplog.level. What is there is replaced, unless another process is writing it: then
+ * the process id is put before the first dot of the name. A forked child goes on in a file that is named
+ * in this way. The log ends with s3dlio_oplog_stop, s3dlio_shutdown or the process.
+ * Errors: INVALID_ARGUMENT (no path), INVALID_STATE (one is being written already), and those of files.
+ * Since: 0.1
+ */
+int32_t s3dlio_oplog_start(const char *path, const s3dlio_options *options, s3dlio_error **err);
+
+/**
+ * Ends the op-log once everything is written. `rows`: how many rows the file has; `dropped`: how many
+ * operations are missing in it, because the file took nothing for ten seconds or failed. Both may be NULL.
+ * Errors: INVALID_STATE (none is being written), and those of files, such as NO_SPACE: then the details
+ * `rows` and `dropped` say how much is there.
+ * Since: 0.1
+ */
+int32_t s3dlio_oplog_stop(uint64_t *rows, uint64_t *dropped, s3dlio_error **err);
+
+/**
+ * All metrics as one JSON object: text with a NUL after its end. The caller frees `json`.
+ * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY.
+ * Since: 0.1
+ */
+int32_t s3dlio_stats_json(s3dlio_buffer **json, s3dlio_error **err);
+
+/**
+ * All metrics in Prometheus' text format, version 0.0.4: text with a NUL after its end. The caller frees
+ * `text`.
+ * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY.
+ * Since: 0.1
+ */
+int32_t s3dlio_stats_prometheus(s3dlio_buffer **text, s3dlio_error **err);
+
+/*
+ * ==================================================================================================
  * Errors
  *
  * An error object says which operation on which URI failed, why, whether trying again can help, and

@@ -64,6 +64,11 @@ pub mod loader {
     };
 }
 
+/// Counters of the process: docs/metrics.md.
+pub mod metrics {
+    pub use crate::metrics::{Gauges, json, prometheus};
+}
+
 /// For programs that bring their own memory, implement a backend, or have no async runtime.
 pub mod advanced {
     pub use crate::base::buffer::{Buffer, BufferPool, PoolStats, Window, WindowOwner, lend, lend_mut};

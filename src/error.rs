@@ -295,6 +295,10 @@ impl Error {
     pub fn code(&self) -> Code {
         self.0.code
     }
+    /// What was wrong, without operation, URI, status, causes and hint.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
     /// Whether the same call may succeed later without any change.
     pub fn retryable(&self) -> bool {
         self.0.retryable

@@ -13,7 +13,7 @@
 //!     store/     trait ObjectStore and its five backends
 //!       net/     the HTTP/1.1 data plane: connections, TLS, heads, bodies into memory
 //!       base/    URIs, keys, checksums, memory: no I/O
-//! error, options, oplog, runtime, trace: for all
+//! error, metrics, options, oplog, runtime, trace: for all
 //! ```
 
 #![deny(unsafe_op_in_unsafe_fn, unused_must_use)]
@@ -27,6 +27,7 @@ pub mod datagen;
 pub mod error;
 pub mod formats;
 pub mod loader;
+pub mod metrics;
 #[doc(hidden)]
 pub mod net;
 pub mod oplog;

@@ -164,6 +164,10 @@ NET_OPTIMIZED = "net.optimized", Kind::Bool, "true", ["S3DLIO_NET_OPTIMIZED", "S
     "Send the requests that carry objects (GET, HEAD, PUT, UploadPart) over the library's own data plane; false sends all through the service's SDK, for comparison.";
 NET_PROGRESS_TIMEOUT_MS = "net.progress_timeout_ms", Kind::Millis { min: 1, max: 3_600_000 }, "30000", ["S3DLIO_PROGRESS_TIMEOUT_MS"],
     "Time without a single byte after which an attempt is given up; a slow but progressing one never is.";
+OPLOG_LEVEL = "oplog.level", Kind::Count { min: 1, max: 22 }, "1", ["S3DLIO_OPLOG_LEVEL"],
+    "zstd level of an op-log whose name ends in .zst, 1 is fastest.";
+OPLOG_PATH = "oplog.path", Kind::Text, "", ["S3DLIO_OPLOG"],
+    "File that every operation of the process is written to as a row, in the format of MinIO's warp; compressed where the name ends in .zst. Process-wide: the first store that opens with it starts the log.";
 READER_DECOMPRESS = "reader.decompress", Kind::Bool, "true", ["S3DLIO_DECOMPRESS"],
     "Decompress objects whose key ends in .zst when they are read.";
 READER_READ_AHEAD = "reader.read_ahead", Kind::Size { min: 0, max: 64 * GIB }, "32MiB", ["S3DLIO_READ_AHEAD"],

@@ -247,6 +247,8 @@ pub fn shutdown(timeout: Duration) -> Result<()> {
             deadline.map_or(Duration::from_secs(3600), |d| d.saturating_duration_since(Instant::now()));
         runtime.shutdown_timeout(left);
     }
+    let closers = lock(&CLOSERS).clone();
+    closers.into_iter().for_each(|close| close());
     Ok(())
 }
 
@@ -455,6 +457,8 @@ pub enum ForkRank {
     Registry,
     Memory,
     Pool,
+    Metrics,
+    Oplog,
     Log,
 }
 
@@ -474,6 +478,21 @@ pub fn hold_during_fork(rank: ForkRank, hold: Hold) {
         holds.sort_by_key(|(rank, _)| *rank);
     }
 }
+
+/// How often this process, or those that it was forked from, forked since the library was loaded.
+pub fn forks() -> u64 {
+    FORKS.load(Ordering::Acquire)
+}
+
+/// Has `close` called after each [`shutdown`], once the threads have ended.
+pub fn after_shutdown(close: fn()) {
+    let mut closers = lock(&CLOSERS);
+    if !closers.iter().any(|known| std::ptr::fn_addr_eq(*known, close)) {
+        closers.push(close);
+    }
+}
+
+static CLOSERS: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
 
 /// Installs the fork handlers once per process image.
 pub fn register_fork_handlers() {

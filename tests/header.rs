@@ -11,6 +11,7 @@ const SECTIONS: &[&str] = &[
     "types",
     "library",
     "log",
+    "oplog",
     "error",
     "buffer",
     "options",

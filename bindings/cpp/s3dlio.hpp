@@ -3054,6 +3054,47 @@ inline s3dlio_stats stats() {
     return stats;
 }
 
+/// All metrics as one JSON object: docs/metrics.md.
+inline std::string stats_json() {
+    detail::outcome outcome;
+    s3dlio_buffer* raw = nullptr;
+    outcome.check(s3dlio_stats_json(&raw, outcome.slot()));
+    const buffer text(raw);
+    return std::string(reinterpret_cast<const char*>(text.data()), text.size());
+}
+/// All metrics in Prometheus' text format.
+inline std::string stats_prometheus() {
+    detail::outcome outcome;
+    s3dlio_buffer* raw = nullptr;
+    outcome.check(s3dlio_stats_prometheus(&raw, outcome.slot()));
+    const buffer text(raw);
+    return std::string(reinterpret_cast<const char*>(text.data()), text.size());
+}
+
+/// What became of an op-log.
+struct oplog_summary {
+    std::uint64_t rows = 0;    ///< in the file
+    std::uint64_t dropped = 0; ///< operations that are missing in it
+};
+/// Starts to write every operation of the process to a file, as a row in warp's format: docs/oplog.md.
+inline void oplog_start(std::string_view path) {
+    const std::string c_path = detail::argument_text(path, "the path");
+    detail::outcome outcome;
+    outcome.check(s3dlio_oplog_start(c_path.c_str(), nullptr, outcome.slot()));
+}
+inline void oplog_start(std::string_view path, const options& options) {
+    const std::string c_path = detail::argument_text(path, "the path");
+    detail::outcome outcome;
+    outcome.check(s3dlio_oplog_start(c_path.c_str(), options.get(), outcome.slot()));
+}
+/// Ends the op-log once everything is written.
+inline oplog_summary oplog_stop() {
+    detail::outcome outcome;
+    oplog_summary summary;
+    outcome.check(s3dlio_oplog_stop(&summary.rows, &summary.dropped, outcome.slot()));
+    return summary;
+}
+
 /// Ends the library's threads, waiting at most `timeout`. Optional: leaving `main` without it is fine.
 inline void shutdown(std::chrono::milliseconds timeout) {
     detail::outcome outcome;

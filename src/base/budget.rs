@@ -36,6 +36,11 @@ impl Budget {
         self.limit.store(bytes, Ordering::Relaxed);
     }
 
+    /// See [`Budget::set_limit`].
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
     /// How many bytes are in use. More than the limit where [`Budget::take`] had to.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)

@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod checksum;
 pub mod date;
 pub mod key;
+pub mod op;
 pub mod pace;
 pub mod random;
 pub mod secret;

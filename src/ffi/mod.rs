@@ -35,6 +35,7 @@ mod loader;
 mod log;
 mod many;
 mod oneshot;
+mod oplog;
 mod options;
 mod queue;
 mod reader;

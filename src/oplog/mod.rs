@@ -1,12 +1,19 @@
 //! The op-log: every logical operation as one row, in the format of MinIO's warp (SPEC O1).
 //!
 //! A log is text of tab-separated columns, usually compressed with zstd. [`record`] is one row, [`reader`] reads
-//! a log of this library, of warp, or of JSON lines.
+//! a log of this library, of warp, or of JSON lines. Every operation of a store passes [`observe`], and goes from
+//! there to the process's log, where one is started.
 
 pub mod json;
+mod observe;
 pub mod reader;
 pub mod record;
+mod redact;
 pub mod report;
+mod sys;
+mod writer;
 
+pub use observe::{Site, Watch, cancelled};
 pub use reader::{MAX_ROW, Reader, read};
 pub use record::{HEADER, Op, Record};
+pub use writer::{Summary, progress, start, start_by_option, stop};

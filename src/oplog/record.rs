@@ -7,6 +7,7 @@
 //! quote are read as CSV has them: warp writes those.
 
 use crate::base::date::Timestamp;
+pub use crate::base::op::Op;
 use crate::error::{Code, Error, Result};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,40 +16,6 @@ use std::ops::Range;
 pub const HEADER: &str = "idx\tthread\top\tclient_id\tn_objects\tbytes\tendpoint\tfile\terror\tstart\tfirst_byte\tend\tduration_ns";
 
 const NANOS: u64 = 1_000_000_000;
-
-/// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Op {
-    Get,
-    Put,
-    Delete,
-    List,
-    /// Facts of an object: `STAT`, as warp calls it.
-    Head,
-}
-
-impl Op {
-    pub const ALL: [Op; 5] = [Op::Get, Op::Put, Op::Delete, Op::List, Op::Head];
-
-    /// As it stands in a log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Op::Get => "GET",
-            Op::Put => "PUT",
-            Op::Delete => "DELETE",
-            Op::List => "LIST",
-            Op::Head => "STAT",
-        }
-    }
-
-    /// Of a name in a log; also `HEAD`.
-    pub fn parse(name: &str) -> Option<Op> {
-        match name {
-            "HEAD" => Some(Op::Head),
-            name => Op::ALL.into_iter().find(|op| op.as_str() == name),
-        }
-    }
-}
 
 /// One operation. Times are nanoseconds since 1970 in UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +56,7 @@ impl Record {
 
     /// The object's URI, as logs of this library have it.
     pub fn uri(&self) -> String {
-        let slash = if self.file.starts_with('/') || self.endpoint.ends_with('/') { "" } else { "/" };
+        let slash = if self.endpoint.ends_with("://") { "" } else { "/" };
         format!("{}{slash}{}", self.endpoint, self.file)
     }
 

@@ -9,6 +9,7 @@ mod check;
 pub mod direct;
 pub mod file;
 pub mod memory;
+mod observed;
 mod place;
 pub mod posix;
 mod registry;
@@ -50,7 +51,7 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
 
     /// Whole objects, in order, `at_once` of them at the same time; `None` from a store that has no better
     /// way than one [`ObjectStore::get_into`] for each.
-    async fn get_batch(&self, _keys: &[String], _at_once: usize) -> Option<Vec<Result<Buffer>>> {
+    async fn get_batch(&self, _keys: &[String], _at_once: usize) -> Option<GotBatch> {
         None
     }
 

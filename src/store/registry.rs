@@ -6,6 +6,7 @@ use crate::base::buffer::BufferPool;
 use crate::base::pace::Pace;
 use crate::base::uri::{Scheme, Uri};
 use crate::error::Result;
+use crate::oplog::{self, Site};
 use crate::options::{self, Options, Resolved};
 use crate::runtime;
 use std::ops::Deref;
@@ -16,13 +17,27 @@ use std::sync::Arc;
 pub struct Store {
     backend: StoreRef,
     options: Arc<Resolved>,
-    pace: Arc<Pace>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What the clones of a store have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pace: Pace,
+    pub(super) site: Arc<Site>,
+}
+
+impl Shared {
+    fn of(root: &Uri) -> Arc<Shared> {
+        Arc::new(Shared { pace: Pace::default(), site: Site::of(root) })
+    }
 }
 
 impl Store {
     /// A backend that the registry does not know: for embedding programs and tests.
     pub fn from_backend(backend: StoreRef, options: &Options) -> Result<Store> {
-        Ok(Store { backend, options: Arc::new(options.resolve()?), pace: Arc::default() })
+        let shared = Shared::of(backend.root());
+        Ok(Store { backend, options: Arc::new(options.resolve()?), shared })
     }
 
     /// The options in force.
@@ -32,7 +47,7 @@ impl Store {
 
     /// How its transfers went so far.
     pub(crate) fn pace(&self) -> &Pace {
-        &self.pace
+        &self.shared.pace
     }
 }
 
@@ -54,7 +69,8 @@ pub fn store_for_uri(uri: &str, options: &Options) -> Result<Store> {
     Budget::global().set_limit(resolved.number(&options::MEMORY_BUDGET));
     let options = Arc::new(resolved);
     let backend = open(root.clone(), &options).map_err(|e| e.with_context("open", &root))?;
-    Ok(Store { backend, options, pace: Arc::default() })
+    oplog::start_by_option(&options)?;
+    Ok(Store { backend, options, shared: Shared::of(&root) })
 }
 
 /// As [`store_for_uri`], but `file://` opens as `direct://`: O_DIRECT past the page cache.

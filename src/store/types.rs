@@ -1,10 +1,12 @@
 //! What goes into and comes out of a store's operations.
 
+use crate::base::buffer::Buffer;
 use crate::base::checksum::Crc32c;
 use crate::base::key::KeyRules;
+use crate::error::Result;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// What a backend can do and wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,17 @@ pub struct GetResult {
     pub bytes: usize,
     /// Facts of the object; `size` is the whole object's.
     pub meta: ObjectMeta,
+}
+
+/// Many whole objects that were read together.
+#[derive(Debug)]
+pub struct GotBatch {
+    /// One per key, in order.
+    pub results: Vec<Result<Buffer>>,
+    /// So many of them, one after the other, were read at the same time; the last piece may be smaller.
+    pub size: usize,
+    /// Of each piece, when it began and how long it took.
+    pub times: Vec<(Instant, Duration)>,
 }
 
 /// An object's facts.

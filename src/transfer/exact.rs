@@ -5,6 +5,7 @@ use super::range::read_once;
 use super::tasks::try_run_apart;
 use crate::base::buffer::Window;
 use crate::base::checksum::Crc32c;
+use crate::base::op::Op;
 use crate::error::{Code, Error, Result};
 use crate::store::Store;
 use std::future::Future;
@@ -23,7 +24,10 @@ pub async fn read_exact(
     }
     let context = |e: Error| e.with_context("get", store.root().join(key));
     let (given, loan) = dst.on_loan();
-    let got = read_once(store, key, offset, given, None).await.map_err(|error| match error.code() {
+    let watch = store.watch(Op::Get, key);
+    let got = read_once(store, key, offset, given, None).await;
+    watch.end(&got, |got| (1, got.bytes as u64));
+    let got = got.map_err(|error| match error.code() {
         Code::Range => error.with_code(Code::Truncated),
         _ => error,
     })?;

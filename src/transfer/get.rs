@@ -4,6 +4,7 @@ use super::batch;
 use super::range::{Pin, RangePlan, check_range, read_first, read_pinned, read_range};
 use super::tasks::{run_all, try_run_all};
 use crate::base::buffer::{Buffer, BufferPool, Window};
+use crate::base::op::Op;
 use crate::error::{Code, Error, Result};
 use crate::options;
 use crate::store::{GetResult, ObjectMeta, Store, range_len};
@@ -18,18 +19,32 @@ const REPLACED: u32 = 8;
 /// The whole object in a pooled buffer. One request where it is small; a larger one comes in
 /// parallel ranges of the same ETag, `Changed` where it was replaced meanwhile.
 pub async fn get(store: &Store, key: &str) -> Result<Buffer> {
+    let watch = store.watch(Op::Get, key);
+    let outcome = whole(store, key).await;
+    watch.end(&outcome, |data| (1, data.len() as u64));
+    outcome
+}
+
+async fn whole(store: &Store, key: &str) -> Result<Buffer> {
     if store.capabilities().blocking_io
-        && let Some(mut results) = batch::get(store, &[key.to_owned()]).await
-        && let Some(only) = results.pop()
+        && let Some(mut batch) = batch::get(store, &[key.to_owned()]).await
+        && let Some(only) = batch.results.pop()
     {
         return only;
     }
-    get_range(store, key, 0, u64::MAX).await
+    range(store, key, 0, u64::MAX).await
 }
 
 /// `length` bytes from `offset`, fewer only at the object's end; `u64::MAX`: to the end. An offset
 /// past the end is `Range`.
 pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Result<Buffer> {
+    let watch = store.watch(Op::Get, key);
+    let outcome = range(store, key, offset, length).await;
+    watch.end(&outcome, |data| (1, data.len() as u64));
+    outcome
+}
+
+async fn range(store: &Store, key: &str, offset: u64, length: u64) -> Result<Buffer> {
     let plan = RangePlan::new(store, store.options());
     let wanted = usize::try_from(length).unwrap_or(usize::MAX);
     let context = |e: Error| e.with_context("get", store.root().join(key));
@@ -40,7 +55,7 @@ pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Re
         let first_len = match blocking {
             // Asking for the size costs next to nothing there.
             true => {
-                let size = store.stat(key).await.map_err(context)?.size;
+                let size = store.backend().stat(key).await.map_err(context)?.size;
                 range_len(offset, wanted, size).map_err(context)?
             }
             false if length <= plan.threshold => wanted,
@@ -75,6 +90,20 @@ pub async fn get_admitted<F: Future<Output = ()>>(
     (offset, length): (u64, u64),
     if_match: Option<&str>,
     first: u64,
+    admit: impl FnMut(u64) -> F,
+) -> Result<(Buffer, ObjectMeta)> {
+    let watch = store.watch(Op::Get, key);
+    let outcome = admitted(store, key, (offset, length), if_match, first, admit).await;
+    watch.end(&outcome, |(data, _)| (1, data.len() as u64));
+    outcome
+}
+
+async fn admitted<F: Future<Output = ()>>(
+    store: &Store,
+    key: &str,
+    (offset, length): (u64, u64),
+    if_match: Option<&str>,
+    first: u64,
     mut admit: impl FnMut(u64) -> F,
 ) -> Result<(Buffer, ObjectMeta)> {
     let plan = RangePlan::new(store, store.options());
@@ -86,7 +115,7 @@ pub async fn get_admitted<F: Future<Output = ()>>(
     let (head, meta, total) = loop {
         let first_len = match blocking {
             true => {
-                let size = store.stat(key).await.map_err(context)?.size;
+                let size = store.backend().stat(key).await.map_err(context)?.size;
                 let bytes = range_len(offset, wanted, size).map_err(context)?;
                 if bytes as u64 != first {
                     admit(bytes as u64).await;
@@ -122,12 +151,28 @@ pub async fn get_admitted<F: Future<Output = ()>>(
 
 /// The whole object into `dst`; `BufferTooSmall` with the detail `required` where it does not fit.
 pub async fn get_into(store: &Store, key: &str, dst: Window) -> Result<GetResult> {
-    read_range(store, key, 0, dst, true, &RangePlan::new(store, store.options())).await
+    let watch = store.watch(Op::Get, key);
+    let outcome = read_range(store, key, 0, dst, true, &RangePlan::new(store, store.options())).await;
+    watch.end(&outcome, |got| (1, got.bytes as u64));
+    outcome
 }
 
 /// `dst.len()` bytes from `offset`, fewer only at the object's end.
 pub async fn get_range_into(store: &Store, key: &str, offset: u64, dst: Window) -> Result<GetResult> {
-    read_range(store, key, offset, dst, false, &RangePlan::new(store, store.options())).await
+    one_range(store, key, offset, dst, &RangePlan::new(store, store.options())).await
+}
+
+async fn one_range(
+    store: &Store,
+    key: &str,
+    offset: u64,
+    dst: Window,
+    plan: &RangePlan,
+) -> Result<GetResult> {
+    let watch = store.watch(Op::Get, key);
+    let outcome = read_range(store, key, offset, dst, false, plan).await;
+    watch.end(&outcome, |got| (1, got.bytes as u64));
+    outcome
 }
 
 /// Many ranges of one object in one call; how many bytes each gave, in order. All come from the
@@ -137,7 +182,7 @@ pub async fn get_ranges(store: &Store, key: &str, ranges: Vec<(u64, Window)>) ->
     let of: Arc<(Store, String)> = Arc::new((store.clone(), key.to_owned()));
     let job = move |(offset, dst): (u64, Window)| {
         let of = of.clone();
-        async move { read_range(&of.0, &of.1, offset, dst, false, &plan).await }
+        async move { one_range(&of.0, &of.1, offset, dst, &plan).await }
     };
     let limit = store.options().size(&options::TRANSFER_GET_MANY_CONCURRENCY);
     let results = try_run_all(ranges, limit, store.capabilities().blocking_io, job).await?;
@@ -152,8 +197,9 @@ pub async fn get_ranges(store: &Store, key: &str, ranges: Vec<(u64, Window)>) ->
 /// Many objects in one call, `transfer.get_many_concurrency` of them at once; one result each, in
 /// the order of `keys`.
 pub async fn get_many(store: &Store, keys: Vec<String>) -> Vec<Result<Buffer>> {
-    if let Some(results) = batch::get(store, &keys).await {
-        return results;
+    if let Some(batch) = batch::get(store, &keys).await {
+        batch.report(store, &keys);
+        return batch.results;
     }
     let limit = store.options().size(&options::TRANSFER_GET_MANY_CONCURRENCY);
     let inline = store.capabilities().blocking_io;

@@ -5,6 +5,7 @@ use super::progress::moved;
 use super::sink::Sink;
 use super::tasks::run_all;
 use crate::base::checksum::Crc32c;
+use crate::base::op::Op;
 use crate::error::Result;
 use crate::options;
 use crate::store::{PutOptions, Store, check_put_options};
@@ -14,6 +15,13 @@ use std::sync::Arc;
 /// Stores `data` whole or not at all: one request, or parallel parts where it is larger than two
 /// parts. `data` may be lent: no piece of it is kept after the call.
 pub async fn put(store: &Store, key: &str, data: Bytes, options: &PutOptions) -> Result<WriteStats> {
+    let watch = store.watch(Op::Put, key);
+    let outcome = whole(store, key, data, options).await;
+    watch.end(&outcome, |stats| (1, stats.stored_bytes));
+    outcome
+}
+
+async fn whole(store: &Store, key: &str, data: Bytes, options: &PutOptions) -> Result<WriteStats> {
     let context = |e: crate::Error| e.with_context("put", store.root().join(key));
     check_put_options(options).map_err(context)?;
     let single = store.options().number(&options::TRANSFER_PART_SIZE).saturating_mul(2);

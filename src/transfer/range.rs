@@ -133,7 +133,7 @@ pub(super) async fn read_once(
     let context = |e: Error| e.with_context("get", store.root().join(key));
     let wanted = dst.len();
     let got = match wanted {
-        0 => GetResult { bytes: 0, meta: store.stat(key).await.map_err(context)? },
+        0 => GetResult { bytes: 0, meta: store.backend().stat(key).await.map_err(context)? },
         _ => {
             let if_match = pin.and_then(|pin| pin.etag.clone());
             store.get_into(key, GetRequest { offset, if_match }, dst).await?
@@ -157,7 +157,7 @@ pub(super) async fn read_first(
 ) -> Result<(Buffer, ObjectMeta)> {
     let context = |e: Error| e.with_context("get", store.root().join(key));
     let (buffer, meta) = match limit {
-        0 => (BufferPool::global().take(0)?, store.stat(key).await.map_err(context)?),
+        0 => (BufferPool::global().take(0)?, store.backend().stat(key).await.map_err(context)?),
         _ => store.get(key, GetRequest { offset, if_match: if_match.map(str::to_owned) }, limit).await?,
     };
     check_length(offset, limit, buffer.len(), meta.size).map_err(context)?;

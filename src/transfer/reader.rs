@@ -6,6 +6,7 @@ use super::source::Source;
 use super::tasks::try_run_all;
 use crate::base::buffer::Window;
 use crate::base::checksum::{Crc32c, format_crc32c};
+use crate::base::op::Op;
 use crate::base::uri::Uri;
 use crate::error::{Code, Error, Result};
 use crate::options::{self, Resolved};
@@ -123,8 +124,10 @@ impl Reader {
     /// ranges. An offset past the end is `Range`. Does not touch the position of [`Reader::read`].
     pub async fn read_at(&self, offset: u64, dst: Window) -> Result<usize> {
         let (dst, bytes) = self.clip(offset, dst)?;
-        let read = read_pinned(&self.store, &self.meta.key, offset, dst, &self.pin, &self.plan);
-        read.await.map_err(|e| self.context(e))?;
+        let watch = self.store.watch(Op::Get, &self.meta.key);
+        let read = read_pinned(&self.store, &self.meta.key, offset, dst, &self.pin, &self.plan).await;
+        watch.end(&read, |()| (1, bytes as u64));
+        read.map_err(|e| self.context(e))?;
         Ok(bytes)
     }
 
@@ -139,8 +142,10 @@ impl Reader {
         let job = move |(offset, dst, bytes): (u64, Window, usize)| {
             let of = of.clone();
             async move {
-                read_pinned(&of.0, &of.1, offset, dst, &of.2, &of.3).await?;
-                Ok(bytes)
+                let watch = of.0.watch(Op::Get, &of.1);
+                let read = read_pinned(&of.0, &of.1, offset, dst, &of.2, &of.3).await;
+                watch.end(&read, |()| (1, bytes as u64));
+                read.map(|()| bytes)
             }
         };
         let inline = self.store.capabilities().blocking_io;

@@ -5,6 +5,7 @@ use super::range::{Pin, RangePlan, read_once, read_pinned};
 use super::tasks::Task;
 use crate::base::budget::{Budget, Share};
 use crate::base::buffer::{Buffer, Window};
+use crate::base::op::Op;
 use crate::error::{Code, Error, Result};
 use crate::store::Store;
 use std::collections::VecDeque;
@@ -102,7 +103,10 @@ impl Source {
     /// Fills `dst`, which must not be longer than what is left.
     pub(super) async fn read(&mut self, dst: Window) -> Result<()> {
         let len = dst.len() as u64;
-        read_pinned(&self.store, &self.key, self.position, dst, &self.pin, &self.plan).await?;
+        let watch = self.store.watch(Op::Get, &self.key);
+        let read = read_pinned(&self.store, &self.key, self.position, dst, &self.pin, &self.plan).await;
+        watch.end(&read, |()| (1, len));
+        read?;
         self.position += len;
         Ok(())
     }
@@ -176,8 +180,10 @@ impl Source {
         let (store, key, pin) = (self.store.clone(), self.key.clone(), self.pin.clone());
         let fetch = async move {
             let (window, owner) = pooled(len as usize)?; // at most a chunk
-            let bytes = read_once(&store, &key, start, window, Some(&pin)).await?.bytes;
-            owner(bytes)
+            let watch = store.watch(Op::Get, &key);
+            let read = read_once(&store, &key, start, window, Some(&pin)).await;
+            watch.end(&read, |got| (1, got.bytes as u64));
+            owner(read?.bytes)
         };
         let state = if self.inline { State::Here(fetch.await?) } else { State::Coming(Task::spawn(fetch)?) };
         self.chunks.push_back(Chunk { start, len, state, _share: share });

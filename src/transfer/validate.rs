@@ -4,6 +4,7 @@ use super::get::pooled;
 use super::range::{Pin, RangePlan, check_range, read_once};
 use super::tasks::{run_all, try_run_all};
 use crate::base::checksum::{Crc32c, format_crc32c};
+use crate::base::op::Op;
 use crate::error::{Code, Error, Result};
 use crate::options;
 use crate::store::{ObjectMeta, Store, range_len};
@@ -54,7 +55,10 @@ async fn validate_with(store: &Store, check: &Check, in_flight: usize) -> Result
         Some(expected) => expected,
         None => stored_checksum(check, length, &meta).map_err(context)?,
     };
-    let actual = checksum(store, &meta, check.offset, length, in_flight).await.map_err(context)?.value();
+    let watch = store.watch(Op::Get, &check.key);
+    let read = checksum(store, &meta, check.offset, length, in_flight).await;
+    watch.end(&read, |crc| (1, crc.covered()));
+    let actual = read.map_err(context)?.value();
     if actual == expected {
         return Ok(());
     }

@@ -5,12 +5,16 @@ use super::codec::{self, Compressor};
 use super::sink::Sink;
 use crate::base::buffer::{Buffer, BufferPool};
 use crate::base::checksum::Crc32c;
+use crate::base::op::Op;
 use crate::base::uri::Uri;
 use crate::error::{Code, Error, Result};
+use crate::oplog::{Site, cancelled};
 use crate::options::{self, Resolved};
 use crate::runtime::Era;
 use crate::store::{PutOptions, Store, check_put_options};
 use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// Plain bytes that are kept back before compression starts: an object that ends within them says
 /// its plain size in the frame's header.
@@ -54,6 +58,25 @@ pub struct Writer {
     plain: Crc32c,
     reserved: Option<usize>,
     etag: Option<String>,
+    told: Told,
+}
+
+/// An object is one operation, however many calls and requests it takes.
+#[derive(Debug)]
+struct Told {
+    site: Arc<Site>,
+    started: Instant,
+    done: bool,
+}
+
+impl Told {
+    /// How it ended: once, whatever is called afterwards.
+    fn end(&mut self, key: &str, stored: u64, error: Option<&Error>) {
+        if !std::mem::replace(&mut self.done, true) {
+            let each = std::iter::once((key, 1, stored, error));
+            self.site.report(Op::Put, (self.started, self.started.elapsed()), each);
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +126,7 @@ impl Writer {
             plain: Crc32c::new(),
             reserved: None,
             etag: None,
+            told: Told { site: store.site().clone(), started: Instant::now(), done: false },
             uri,
             key,
         })
@@ -224,7 +248,9 @@ impl Writer {
         match outcome {
             Ok(()) => {
                 self.state = State::Finished;
-                Ok(self.stats())
+                let stats = self.stats();
+                self.told.end(&self.key, stats.stored_bytes, None);
+                Ok(stats)
             }
             Err(error) => {
                 let error = match error.code() {
@@ -234,6 +260,7 @@ impl Writer {
                 };
                 if matches!(self.state, State::Busy | State::Publishing | State::Failed(_)) {
                     self.state = State::Failed(error.clone());
+                    self.told.end(&self.key, 0, Some(&error));
                     if let Err(second) = self.sink.abort().await {
                         tracing::warn!(error = %second, uri = %self.uri, "a failed upload could not be removed");
                     }
@@ -253,6 +280,7 @@ impl Writer {
             let error = Error::new(Code::InvalidState, "the object is finished and published");
             return Err(self.context(error).with_hint("delete the object to take it back"));
         }
+        self.told.end(&self.key, 0, Some(&self.given_up()));
         self.state = State::Aborted;
         self.sink.abort().await.map_err(|e| self.context(e))
     }
@@ -338,6 +366,23 @@ impl Writer {
 
     fn context(&self, error: Error) -> Error {
         error.with_context("write", &self.uri)
+    }
+
+    /// Why it was never published.
+    fn given_up(&self) -> Error {
+        match &self.state {
+            State::Failed(error) => error.clone(),
+            _ => cancelled(),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.told.done && !self.era.forked() {
+            let error = self.given_up();
+            self.told.end(&self.key, 0, Some(&error));
+        }
     }
 }
 

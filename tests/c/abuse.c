@@ -130,6 +130,13 @@ static void other_arguments(void) {
     REFUSED(s3dlio_get_stats(NULL, sizeof s.stats, &err));
     REFUSED(s3dlio_get_stats(&s.stats, 0, &err));
     REFUSED(s3dlio_get_stats(&s.stats, 1u << 20, &err));
+    REFUSED(s3dlio_stats_json(NULL, &err));
+    REFUSED(s3dlio_stats_prometheus(NULL, &err));
+    REFUSED(s3dlio_oplog_start("", NULL, &err));
+    REFUSED(s3dlio_oplog_start(NULL, NULL, &err));
+    BAD(s3dlio_oplog_start("/dev/null", (s3dlio_options *)store, &err));
+    STATUS(S3DLIO_ERR_NOT_FOUND, s3dlio_oplog_start("/nowhere/log.tsv", NULL, &err));
+    STATUS(S3DLIO_ERR_INVALID_STATE, s3dlio_oplog_stop(NULL, NULL, &err));
     REFUSED(s3dlio_log_to_fd(-7, NULL, &err));
     REFUSED(s3dlio_log_to_fd(1000000, NULL, &err));
     STATUS(S3DLIO_ERR_INVALID_OPTION, s3dlio_log_to_fd(2, "loud", &err));

@@ -26,6 +26,10 @@ static void no_log(int32_t level, const char *target, const char *message, void 
     X(s3dlio_shutdown, NONE, STATUS_, (5000, err))                                                           \
     X(s3dlio_log_to_fd, NONE, STATUS_, (-1, NULL, err))                                                      \
     X(s3dlio_log_set_callback, NONE, STATUS_, (no_log, NULL, "error", err))                                  \
+    X(s3dlio_oplog_start, NONE, STATUS_, ("/dev/null", NULL, err))                                           \
+    X(s3dlio_oplog_stop, NONE, STATUS_, (NULL, NULL, err))                                                   \
+    X(s3dlio_stats_json, NONE, STATUS_, (&s->buffer, err))                                                   \
+    X(s3dlio_stats_prometheus, NONE, STATUS_, (&s->buffer, err))                                             \
     X(s3dlio_crc32c, NONE, VALUE, (0, "x", 1))                                                               \
     X(s3dlio_crc32c_combine, NONE, VALUE, (1, 2, 3))                                                         \
     X(s3dlio_get_stats, NONE, STATUS_, (&s->stats, sizeof s->stats, err))                                    \

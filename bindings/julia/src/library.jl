@@ -61,3 +61,33 @@ The CRC32C of two pieces put together, from those of the pieces.
 """
 crc32c_combine(first::UInt32, second::UInt32, second_length::Integer) =
     s3dlio_crc32c_combine(first, second, cunsigned(second_length, "the length"))
+
+"All metrics of the process as JSON text: docs/metrics.md."
+stats_json() = take_text(checked(s3dlio_stats_json, Ptr{s3dlio_buffer}))
+
+"All metrics of the process in Prometheus' text format."
+stats_prometheus() = take_text(checked(s3dlio_stats_prometheus, Ptr{s3dlio_buffer}))
+
+"""
+    S3dlio.oplog_start(path, settings...; keywords...)
+
+Writes every operation of the process to a file, as a row in the format of MinIO's warp (docs/oplog.md);
+compressed where the name ends in `.zst`. Settings as for [`Options`](@ref), such as `oplog_level = 3`.
+"""
+function oplog_start(path::AbstractString, settings...; keywords...)
+    options, name = Options(settings...; keywords...), ctext(path, ERR_INVALID_ARGUMENT, "the path")
+    check(err -> s3dlio_oplog_start(name, options, err))
+    return nothing
+end
+
+"""
+    S3dlio.oplog_stop() -> (rows = ..., dropped = ...)
+
+Ends the op-log once everything is written: how many rows the file has, and how many operations are
+missing in it.
+"""
+function oplog_stop()
+    rows, dropped = Ref{UInt64}(0), Ref{UInt64}(0)
+    check(err -> s3dlio_oplog_stop(rows, dropped, err))
+    return (rows = Int(rows[]), dropped = Int(dropped[]))
+end

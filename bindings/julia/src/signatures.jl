@@ -75,6 +75,8 @@ end
     s3dlio_status_doc(status::Int32)::Cstring
     s3dlio_log_to_fd(fd::Int32, level::Cstring, err::ErrorOut)::Int32
     s3dlio_log_set_callback(callback::Ptr{Cvoid}, user::Ptr{Cvoid}, level::Cstring, err::ErrorOut)::Int32
+    s3dlio_stats_json(json::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
+    s3dlio_stats_prometheus(text::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
     s3dlio_crc32c_combine(first::UInt32, second::UInt32, second_length::UInt64)::UInt32
     s3dlio_get_stats(stats::Ptr{s3dlio_stats}, stats_size::Csize_t, err::ErrorOut)::Int32
 
@@ -163,6 +165,8 @@ end
 
 @blocking begin
     s3dlio_shutdown(timeout_ms::UInt64, err::ErrorOut)::Int32
+    s3dlio_oplog_start(path::Cstring, options::Ptr{s3dlio_options}, err::ErrorOut)::Int32
+    s3dlio_oplog_stop(rows::Ptr{UInt64}, dropped::Ptr{UInt64}, err::ErrorOut)::Int32
     s3dlio_crc32c(crc::UInt32, data::Ptr{Cvoid}, length::Csize_t)::UInt32
     s3dlio_buffer_new(size::Csize_t, buffer::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
 

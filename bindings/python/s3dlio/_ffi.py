@@ -530,6 +530,10 @@ FUNCTIONS = {
     "s3dlio_crc32c": (u32, (u32, memory, size_t)),
     "s3dlio_crc32c_combine": (u32, (u32, u32, u64)),
     "s3dlio_get_stats": (i32, (P(s3dlio_stats), size_t, _err)),
+    "s3dlio_oplog_start": (i32, (text, options, _err)),
+    "s3dlio_oplog_stop": (i32, (P(u64), P(u64), _err)),
+    "s3dlio_stats_json": (i32, (P(buffer), _err)),
+    "s3dlio_stats_prometheus": (i32, (P(buffer), _err)),
     # error
     "s3dlio_error_code": (i32, (error,)),
     "s3dlio_error_message": (text, (error,)),

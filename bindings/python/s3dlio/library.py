@@ -1,7 +1,9 @@
 """The library itself: version, counters, checksums, logs, and calls with full URIs."""
 
-from ctypes import byref, c_int32, sizeof
-from typing import IO, Any, Dict, Mapping, Optional, Union
+import json
+import os
+from ctypes import byref, c_int32, c_uint64, sizeof
+from typing import IO, Any, Dict, Mapping, NamedTuple, Optional, Union
 
 from . import _arguments as c
 from . import _ffi, _owners
@@ -29,6 +31,45 @@ def stats() -> Stats:
     counters = _ffi.s3dlio_stats()
     call(lib.s3dlio_get_stats, byref(counters), sizeof(counters))
     return Stats(*(getattr(counters, name) for name, _ in counters._fields_))
+
+
+def stats_json() -> Dict[str, Any]:
+    """All metrics: numbers of the process, and operations by kind and endpoint (docs/metrics.md)."""
+    data = _owners.Buffer()
+    call(lib.s3dlio_stats_json, byref(data))
+    return json.loads(bytes(from_handle(data)))
+
+
+def stats_prometheus() -> str:
+    """All metrics in Prometheus' text format."""
+    data = _owners.Buffer()
+    call(lib.s3dlio_stats_prometheus, byref(data))
+    return bytes(from_handle(data)).decode()
+
+
+class OplogSummary(NamedTuple):
+    """What became of an op-log."""
+
+    #: In the file.
+    rows: int
+    #: Operations that are missing in it.
+    dropped: int
+
+
+def oplog_start(path: Union[str, "os.PathLike[str]"], options: OptionValues = None, **keywords: Value) -> None:
+    """Writes every operation of the process to a file, as a row in warp's format (docs/oplog.md).
+
+    Compressed where the name ends in .zst. `InvalidStateError` where a log is being written already.
+    """
+    chosen = _chosen(options, keywords)
+    call(lib.s3dlio_oplog_start, c.text(os.fspath(path), InvalidArgumentError, "path"), chosen._handle)
+
+
+def oplog_stop() -> OplogSummary:
+    """Ends the op-log once everything is written."""
+    rows, dropped = c_uint64(), c_uint64()
+    call(lib.s3dlio_oplog_stop, byref(rows), byref(dropped))
+    return OplogSummary(rows.value, dropped.value)
 
 
 def crc32c(data: Any, crc: int = 0) -> int:

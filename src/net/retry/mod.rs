@@ -14,6 +14,7 @@ pub mod classify;
 mod lost;
 
 use crate::error::Error;
+use crate::metrics::REQUESTS;
 use crate::options::{self, Resolved};
 use backoff::Backoff;
 use bucket::Bucket;
@@ -56,6 +57,7 @@ impl RetryPolicy {
         now: Instant,
         backoff: Backoff,
     ) -> Attempts {
+        REQUESTS.first();
         Attempts {
             max_attempts: self.max_attempts.max(1),
             deadline: self.operation_timeout.and_then(|timeout| now.checked_add(timeout)),
@@ -215,6 +217,7 @@ impl Attempts {
     /// The attempts of a question that belongs to this operation: they count from one again, the
     /// deadline and the budget are the same.
     pub fn inquiry(&mut self, kind: RequestKind) -> Attempts {
+        REQUESTS.first();
         Attempts {
             backoff: self.backoff.fork(),
             bucket: self.bucket.clone(),
@@ -289,6 +292,7 @@ impl Attempts {
             return self.give_up(Reason::Deadline);
         }
         self.made += 1;
+        REQUESTS.again();
         Decision::Retry { wait: Duration::ZERO, first: First::FreshConnection }
     }
 
@@ -334,6 +338,7 @@ impl Attempts {
         self.price = price;
         self.counted += 1;
         self.made = self.made.saturating_add(1);
+        REQUESTS.again();
         Ok(())
     }
 

@@ -10,9 +10,11 @@ use crate::base::buffer::{Buffer, BufferPool};
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
 use crate::runtime;
+use crate::store::GotBatch;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 /// Fewer files per thread do not pay for starting it.
 const PER_THREAD: usize = 256;
@@ -23,27 +25,38 @@ const MAX_BATCH: usize = 32;
 const WORTH_A_RING: usize = 4;
 
 /// One result per key, in order.
-pub(super) fn get<I: Io>(store: &PosixStore<I>, keys: &[String], at_once: usize) -> Vec<Result<Buffer>> {
+pub(super) fn get<I: Io>(store: &PosixStore<I>, keys: &[String], at_once: usize) -> GotBatch {
     let context = |key: &str, error: Error| error.with_context("get", store.tree.uri_of(key));
     let mut results: Vec<Option<Result<Buffer>>> = (0..keys.len()).map(|_| None).collect();
+    let (mut size, mut times) = (keys.len(), Vec::new());
     if keys.len() < WORTH_A_RING {
+        let started = Instant::now();
         for (key, result) in keys.iter().zip(&mut results) {
             *result = Some(whole(store, key));
         }
+        times.push((started, started.elapsed()));
     } else {
         let prepared = store.tree.root().and_then(|root| Ok((root, store.io.rings().take()?)));
         let (root, lease) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return keys.iter().map(|key| Err(context(key, error.clone()))).collect(),
+            Err(error) => {
+                let results = keys.iter().map(|key| Err(context(key, error.clone()))).collect();
+                return GotBatch { results, size, times: vec![(Instant::now(), Duration::ZERO)] };
+            }
         };
-        let size = store.io.rings().depth().min(MAX_BATCH);
-        let batches = Mutex::new(keys.chunks(size).zip(results.chunks_mut(size)));
+        size = store.io.rings().depth().min(MAX_BATCH);
+        times = vec![(Instant::now(), Duration::ZERO); keys.len().div_ceil(size)];
+        let batches = Mutex::new(keys.chunks(size).zip(results.chunks_mut(size)).zip(&mut times));
         let work = |lease: Option<Lease>| {
             let mut reading = Reading::new(store, root.as_fd(), lease);
             loop {
                 let batch = lock(&batches).next();
                 match batch {
-                    Some((keys, results)) => reading.batch(keys, results),
+                    Some(((keys, results), times)) => {
+                        let started = Instant::now();
+                        reading.batch(keys, results);
+                        *times = (started, started.elapsed());
+                    }
                     None => return,
                 }
             }
@@ -62,7 +75,8 @@ pub(super) fn get<I: Io>(store: &PosixStore<I>, keys: &[String], at_once: usize)
     }
     let missing = || Err(Error::new(Code::Internal, "a file of a batch was not read"));
     let results = results.into_iter().map(|result| result.unwrap_or_else(missing)).zip(keys);
-    results.map(|(result, key)| result.map_err(|error| context(key, error))).collect()
+    let results = results.map(|(result, key)| result.map_err(|error| context(key, error))).collect();
+    GotBatch { results, size, times }
 }
 
 /// One file, by the calls that know every odd case.

@@ -6,6 +6,7 @@
 
 use super::whole::XmlEnds;
 use crate::base::sync::lock;
+use crate::metrics::REQUESTS;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
@@ -239,6 +240,7 @@ struct WatchedConnector {
 impl HttpConnector for WatchedConnector {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let clock = Clock::start();
+        REQUESTS.first();
         let method = request.method().to_owned();
         let changes = matches!(&*method, "PUT" | "POST");
         // Objects are always asked for by range; all that comes else is XML.
