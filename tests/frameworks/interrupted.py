@@ -1,8 +1,10 @@
-"""A training loop that is interrupted in the middle: what test_torch_data.py starts and sends SIGINT to.
+"""Training loops that are interrupted in the middle: what test_torch_data.py starts and sends SIGINT to.
 
-usage: interrupted.py URI {map|iterable} {fork|spawn}
+usage: interrupted.py URI {map|iterable}:WORKERS:{none|fork|spawn}...
+Every loop but the last one is left, as in a notebook, and no process of its workers may stay.
 """
 
+import multiprocessing
 import sys
 
 from torch.utils.data import DataLoader
@@ -11,21 +13,32 @@ from s3dlio.torch import S3dlioIterableDataset, S3dlioMapDataset, to_tensor
 from say import say
 
 
-def main():
-    uri, kind, method = sys.argv[1:]
-    if kind == "map":
-        dataset = S3dlioMapDataset(uri, transform=to_tensor)
-    else:
-        dataset = S3dlioIterableDataset(uri, transform=to_tensor)
+def loop(uri, cell):
+    kind, workers, method = cell.split(":")
+    dataset = {"map": S3dlioMapDataset, "iterable": S3dlioIterableDataset}[kind](uri, transform=to_tensor)
     loader = DataLoader(
-        dataset, batch_size=4, num_workers=2, multiprocessing_context=method, persistent_workers=True, collate_fn=list
+        dataset, batch_size=4, num_workers=int(workers), multiprocessing_context=None if method == "none" else method,
+        persistent_workers=int(workers) > 0, collate_fn=list,
     )
     turn = 0
     while True:
         for _ in loader:
             turn += 1
             if turn == 5:
-                say(running=True)
+                say(running=cell)
+
+
+def main():
+    uri, *cells, last = sys.argv[1:]
+    for cell in cells:
+        try:
+            loop(uri, cell)
+        except KeyboardInterrupt:
+            pass
+        for child in multiprocessing.active_children():
+            child.join(30)
+            assert not child.is_alive(), f"{cell}: a worker lives on"
+    loop(uri, last)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
 """The predecessor's datasets for PyTorch, JAX and TensorFlow (issue 5, 6)."""
 
+import multiprocessing
+import os
+
 import numpy
 import pytest
 import torch
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils.data import DataLoader
 
 import s3dlio
 from conftest import fresh_store
 from s3dlio.compat._stores import forget
+from s3dlio.torch import S3dlioIterableDataset, to_tensor
 
 COUNT = 20
 
@@ -49,6 +54,32 @@ def test_iterable_dataset(root):
     assert contents(dataset) == EXPECTED == contents(dataset)
     shared = s3dlio.ObjectStoreIterableDataset.from_prefix(root, enable_sharding=True, return_type="bytes", writable=True)
     assert sorted(DataLoader(shared, batch_size=None, num_workers=2)) == EXPECTED
+
+
+def drawn(dataset):
+    """In a process of its own, where torch.distributed is not there."""
+    assert not torch.distributed.is_initialized() and "RANK" not in os.environ
+    return sorted(map(plain, dataset))
+
+
+def test_a_spawned_process_draws_the_share_of_its_parents_rank(root):
+    theirs, found = s3dlio.ObjectStoreIterableDataset.from_prefix(root, enable_sharding=True), []
+    ours = S3dlioIterableDataset(root, transform=to_tensor)
+    given = s3dlio.ObjectStoreIterableDataset(root, loader_opts={"shard_rank": 1, "shard_world_size": 4}, enable_sharding=True)
+    assert len(list(theirs)) == len(list(ours)) == COUNT and len(list(given)) == COUNT // 4
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        for rank in range(2):
+            # A group of one process that believes to be one of two.
+            torch.distributed.init_process_group("fake", rank=rank, world_size=2, store=FakeStore())
+            try:
+                found += [pool.apply(drawn, (dataset,)) for dataset in (theirs, ours)]
+                assert [sorted(map(plain, theirs)), sorted(map(plain, ours))] == found[-2:]
+            finally:
+                torch.distributed.destroy_process_group()
+        pool.close()
+        pool.join()
+    for one, other in zip(found[:2], found[2:]):
+        assert len(one) == len(other) == COUNT // 2 and sorted(one + other) == EXPECTED
 
 
 def test_arrays(root):

@@ -224,6 +224,60 @@ def test_client(root):
         client.head_object(bucket, f"{prefix}copy")
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of Lightning's with this torch
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*number of training batches")
+def test_lightning(root):
+    """The documented example: a Trainer saves and goes on, through the plugin."""
+    from lightning.pytorch import LightningModule, Trainer
+    from s3torchconnector.lightning import S3LightningCheckpoint as Theirs
+    from s3dlio.compat.s3torchconnector.lightning import S3LightningCheckpoint
+
+    for call in ("__init__", "save_checkpoint", "load_checkpoint", "remove_checkpoint", "teardown"):
+        wanted, found = (list(inspect.signature(getattr(one, call)).parameters) for one in (Theirs, S3LightningCheckpoint))
+        assert found[:len(wanted)] == wanted, call
+
+    class Module(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 1)
+
+        def training_step(self, batch):
+            return self.layer(batch).square().mean()
+
+        def configure_optimizers(self):
+            return torch.optim.AdamW(self.parameters())
+
+    def trained(epochs, path=None):
+        trainer = Trainer(
+            default_root_dir=str(root), max_epochs=epochs, plugins=[S3LightningCheckpoint(REGION)], accelerator="cpu", logger=False,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        )
+        torch.manual_seed(1)
+        module = Module()
+        trainer.fit(module, DataLoader(torch.ones(8, 3), batch_size=4), ckpt_path=path)
+        return trainer, module
+
+    path = f"{root}/light/epoch0.ckpt"
+    trainer, module = trained(1)
+    trainer.save_checkpoint(path)
+    assert s3dlio.list(f"{root}/light/") == [path]
+    again, resumed = trained(2, path)
+    assert (trainer.global_step, again.global_step, again.current_epoch) == (2, 4, 2)
+    straight = trained(2)[1]
+    assert torch.equal(resumed.layer.weight, straight.layer.weight) and not torch.equal(resumed.layer.weight, module.layer.weight)
+    plugin = S3LightningCheckpoint(REGION)
+    kept = plugin.load_checkpoint(path, map_location="cpu", weights_only=False)
+    assert kept["global_step"] == 2 and torch.equal(kept["state_dict"]["layer.bias"], module.layer.bias)
+    with pytest.raises(ValueError, match="not 7"):
+        plugin.save_checkpoint({}, 7)
+    plugin.remove_checkpoint(path)
+    assert s3dlio.list(f"{root}/light/", recursive=True) == []
+    with pytest.raises(S3Exception):
+        plugin.load_checkpoint(path)
+    plugin.teardown()
+
+
 def state():
     torch.manual_seed(1)
     return {"model": {"w": torch.randn(300, 200), "b": torch.arange(10)}, "step": 7}

@@ -132,6 +132,37 @@ def test_a_source_is_interleaved(source):
     assert collections.Counter(numbers(data)) == collections.Counter(range(N))
 
 
+def test_passes_are_epochs(source):
+    def dataset(**more):
+        return s3dlio.tensorflow.dataset(source, batch_size=4, shuffle=True, seed=2, **more)
+
+    epochs = [numbers(dataset(epoch=epoch)) for epoch in range(4)]
+    assert all(sorted(epoch) == list(range(N)) for epoch in epochs) and len(set(map(tuple, epochs))) == 4
+    assert numbers(dataset().repeat(2)) == epochs[0] + epochs[1]
+    data = dataset(epoch=1)
+    assert numbers(data.take(3)) == epochs[1][:3], "a pass that is broken off"
+    assert numbers(data) == epochs[2] and numbers(data) == epochs[3], "counts"
+    told = tf.data.Dataset.range(1, 3).flat_map(lambda epoch: dataset(epoch=epoch))
+    assert numbers(told) == numbers(told) == epochs[1] + epochs[2], "a tensor says which one it is"
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_workers_of_an_interleave_draw_the_same_epoch(source, told):
+    def epoch_of(epoch):
+        return tf.data.Dataset.range(3).interleave(
+            lambda worker: s3dlio.tensorflow.dataset(
+                source, batch_size=4, shuffle=True, worker=worker, workers=3, epoch=epoch if told else 0
+            ),
+            cycle_length=1,  # one worker after the other
+        )
+
+    data = tf.data.Dataset.range(2).flat_map(epoch_of) if told else epoch_of(0).repeat(2)
+    if told:
+        list(data.take(3))  # the other workers did not begin
+    found = numbers(data)
+    assert sorted(found[:N]) == sorted(found[N:]) == list(range(N)) and found[:N] != found[N:]
+
+
 def test_an_error_says_what_failed(broken):
     data = s3dlio.tensorflow.dataset(broken, batch_size=1)
     with pytest.raises(tf.errors.OpError, match="missing"):

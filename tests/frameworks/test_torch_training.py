@@ -1,4 +1,4 @@
-"""C4: a model and AdamW that torchrun trains, saved with torch.distributed.checkpoint, killed and resumed by another
+"""C4: a model and AdamW that several ranks train, saved with torch.distributed.checkpoint, killed and resumed by another
 number of ranks."""
 
 import functools
@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 
 @functools.cache
 def uninterrupted(mode, folder):
-    job = Job(2, "file", TRAIN, f"file://{folder}/reference-{mode}", mode, "sync", STEPS, 0)
+    job = Job(2, "file", TRAIN, f"file://{folder}/reference-{mode}", mode, "sync", STEPS, 0, forked=True)
     job.finish()
     return job.losses()
 
@@ -42,7 +42,7 @@ def test_a_killed_training_resumes_with_another_world_size(mode, how, backend, r
 
     # In the background: killed while step 4 is being saved.
     hold = 4 if how == "async" else 5
-    job = Job(2, backend, TRAIN, uri, mode, how, STEPS, 2, hold)
+    job = Job(2, backend, TRAIN, uri, mode, how, STEPS, 2, hold, forked=True)
     job.until("held", hold)
     job.kill()
     digests = {facts["saved"]: facts["digest"] for facts in job.said if "saved" in facts}
@@ -53,7 +53,7 @@ def test_a_killed_training_resumes_with_another_world_size(mode, how, backend, r
     assert info.info.framework == "pytorch" and info.info.world_size == 2 and info.metadata == {"mode": mode}
 
     for world in (2, resumed_by):
-        again = Job(world, backend, TRAIN, uri, mode, how, STEPS, 0)
+        again = Job(world, backend, TRAIN, uri, mode, how, STEPS, 0, forked=True)
         again.finish()
         start = next(facts for facts in again.said if "resumed" in facts)
         assert start["resumed"] == steps[-1] and start["parameters"] >= 3_000_000 // (world if mode == "fsdp" else 1)

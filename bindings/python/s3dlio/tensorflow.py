@@ -32,7 +32,7 @@ def dataset(
     unbatch: bool = True,
     shuffle: Union[None, bool, str] = None,
     seed: int = 0,
-    epoch: int = 0,
+    epoch: Any = 0,
     rank: int = 0,
     world_size: int = 1,
     worker: Any = 0,
@@ -43,10 +43,16 @@ def dataset(
 ) -> "tensorflow.data.Dataset":
     """A `tf.data.Dataset` of (URI, name, bytes), three strings per sample, that are fetched ahead in a seeded order.
 
-    Every pass over it after the first is of the next epoch. They cross into TensorFlow `batch_size` at a time; with
-    `unbatch=False` they stay together. `worker` and `workers`, numbers or tensors, divide it for `interleave`:
-    `tf.data.Dataset.range(4).interleave(lambda w: s3dlio.tensorflow.dataset(data, worker=w, workers=4), cycle_length=4,
-    num_parallel_calls=4)`.
+    The first pass over it is of `epoch`, every further one (another iterator, another round of `repeat`) of the next epoch.
+    A pass counts from when it begins, also where it is broken off. A tensor as `epoch` says which one it is, and nothing
+    is counted: `tf.data.Dataset.range(90).flat_map(lambda e: s3dlio.tensorflow.dataset(data, epoch=e))`.
+
+    They cross into TensorFlow `batch_size` at a time; with `unbatch=False` they stay together. `worker` and `workers`,
+    numbers or tensors, divide it for `interleave`: `tf.data.Dataset.range(4).interleave(lambda w:
+    s3dlio.tensorflow.dataset(data, worker=w, workers=4), cycle_length=4, num_parallel_calls=4)`. Each worker counts its own
+    passes: where a loop may break off before all of them began, say the epoch as a tensor, or their shares no longer fit
+    together.
+
     `source` and further arguments are those of `s3dlio.Dataset`, the others those of `s3dlio.Loader`. It works in the
     process that made it.
     """
@@ -54,21 +60,23 @@ def dataset(
     # TensorFlow never lets go of a generator: it shall hold no more than it takes to open the dataset again.
     recipe = None if items.length is not None else pickle.dumps(items)
     kept = None if recipe else items
-    passes: Dict[int, int] = {}
+    passes: Optional[Dict[int, int]] = None if tensorflow.is_tensor(epoch) else {}
 
-    def batches(worker: Any, workers: Any) -> Iterator[Any]:
-        turn = passes.get(int(worker), 0)
-        passes[int(worker)] = turn + 1
+    def batches(worker: Any, workers: Any, epoch: Any) -> Iterator[Any]:
+        turn = 0
+        if passes is not None:
+            turn = passes.get(int(worker), 0)
+            passes[int(worker)] = turn + 1
         with Loader(
-            pickle.loads(recipe) if recipe else kept, batch_size, shuffle=shuffle, seed=seed, epoch=epoch + turn, drop_last=drop_last, rank=rank,
-            world_size=world_size, worker=int(worker), workers=int(workers), options=rest,
+            pickle.loads(recipe) if recipe else kept, batch_size, shuffle=shuffle, seed=seed, epoch=int(epoch) + turn,
+            drop_last=drop_last, rank=rank, world_size=world_size, worker=int(worker), workers=int(workers), options=rest,
         ) as loader:
             for batch in loader:
                 yield [sample.uri for sample in batch], [sample.name for sample in batch], [bytes(data) for data in batch.data]
 
     text = tensorflow.TensorSpec((None,), tensorflow.string)
     del items
-    places = [tensorflow.cast(number, tensorflow.int64) for number in (worker, workers)]
+    places = [tensorflow.cast(number, tensorflow.int64) for number in (worker, workers, epoch)]
     found = tensorflow.data.Dataset.from_generator(batches, args=places, output_signature=(text, text, text))
     return found.unbatch() if unbatch else found
 

@@ -1,11 +1,12 @@
 """The predecessor's datasets for PyTorch: tensors, bytes or files of the objects below a prefix."""
 
 import io
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import torch
 import torch.utils.data
 
+from .._torch_data import told_place
 from ..library import get
 from ._loader import PyBytesAsyncDataLoader, PyDataset
 
@@ -75,6 +76,11 @@ class ObjectStoreIterableDataset(torch.utils.data.IterableDataset):  # type: ign
     ):
         self._uri, self._opts, self._sharding = uri, loader_opts, enable_sharding
         self._type, self._writable = _type_of(return_type), writable
+        self._place: Optional[Tuple[int, int]] = None
+
+    def __getstate__(self) -> Dict[str, Any]:
+        # A worker that is spawned does not know torch.distributed's.
+        return {**self.__dict__, "_place": self._place or told_place()}
 
     @classmethod
     def from_prefix(
@@ -102,8 +108,9 @@ class ObjectStoreIterableDataset(torch.utils.data.IterableDataset):  # type: ign
     def __iter__(self) -> Iterator[Any]:
         opts = dict(self._opts)
         if self._sharding:
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
-                opts.update(shard_rank=torch.distributed.get_rank(), shard_world_size=torch.distributed.get_world_size())
+            place = self._place or told_place()
+            if place is not None:
+                opts.update(shard_rank=place[0], shard_world_size=place[1])
             worker = torch.utils.data.get_worker_info()
             if worker is not None:
                 opts.update(worker_id=worker.id, num_workers_pytorch=worker.num_workers)
