@@ -118,6 +118,8 @@ LOADER_DROP_LAST = "loader.drop_last", Kind::Bool, "false", ["S3DLIO_LOADER_DROP
     "Leave out the last batch of an epoch where it is short.";
 LOADER_IN_FLIGHT = "loader.in_flight", Kind::Count { min: 0, max: 4096 }, "0", ["S3DLIO_LOADER_IN_FLIGHT"],
     "Items that a loader fetches at once; 0 takes transfer.get_many_concurrency.";
+LOADER_MAX_IN_FLIGHT = "loader.max_in_flight", Kind::Count { min: 0, max: 65_536 }, "0", ["S3DLIO_LOADER_MAX_IN_FLIGHT"],
+    "Items under way at most, with those that take several times as long as others and do not count for loader.in_flight; 0: 8 times as many as that.";
 LOADER_ON_ERROR = "loader.on_error", Kind::Choice(&["raise", "skip", "substitute"]), "raise", ["S3DLIO_LOADER_ON_ERROR"],
     "What becomes of an item that fails: its error is that of the batch, and the next batch goes on behind it; its place stays empty; or the next item takes its place.";
 LOADER_ORDER = "loader.order", Kind::Choice(&["ordered", "completion"]), "ordered", ["S3DLIO_LOADER_ORDER"],
@@ -127,7 +129,7 @@ LOADER_PREFETCH_BATCHES = "loader.prefetch_batches", Kind::Count { min: 0, max: 
 LOADER_PREFETCH_BYTES = "loader.prefetch_bytes", Kind::Size { min: 64 * KIB, max: 1024 * GIB }, "256MiB", ["S3DLIO_LOADER_PREFETCH_BYTES"],
     "Bytes that a loader holds ahead of the caller, within memory.budget; exceeded only by the item that the next batch waits for.";
 LOADER_PRESET = "loader.preset", Kind::Choice(&["none", "conservative", "balanced", "aggressive"]), "none", ["S3DLIO_LOADER_PRESET"],
-    "Sets loader.order, loader.in_flight, loader.prefetch_batches and loader.prefetch_bytes where they are not set.";
+    "Sets loader.order, loader.in_flight, loader.max_in_flight, loader.prefetch_batches and loader.prefetch_bytes where they are not set.";
 LOADER_SHUFFLE = "loader.shuffle", Kind::Choice(&["none", "window", "full"]), "none", ["S3DLIO_LOADER_SHUFFLE"],
     "The order of an epoch: the dataset's own, permuted within windows, or permuted as a whole where its length is known.";
 LOADER_SHUFFLE_WINDOW = "loader.shuffle_window", Kind::Count { min: 1, max: 1_000_000_000 }, "10000", ["S3DLIO_LOADER_SHUFFLE_WINDOW"],

@@ -23,6 +23,8 @@ pub struct Policy {
     pub in_order: bool,
     /// Requests at once.
     pub in_flight: usize,
+    /// With those that take several times as long as others.
+    pub most_in_flight: usize,
     /// Batches that are fetched ahead.
     pub ahead: u64,
     /// Bytes that are fetched ahead.
@@ -41,6 +43,7 @@ type Values = [(&'static OptionDef, &'static str)];
 /// Few requests and little memory: beside other work on the machine.
 static CONSERVATIVE: &Values = &[
     (&options::LOADER_IN_FLIGHT, "8"),
+    (&options::LOADER_MAX_IN_FLIGHT, "16"),
     (&options::LOADER_PREFETCH_BATCHES, "2"),
     (&options::LOADER_PREFETCH_BYTES, "64MiB"),
 ];
@@ -83,9 +86,14 @@ impl Policy {
             0 => resolved.size(&options::TRANSFER_GET_MANY_CONCURRENCY),
             given => given,
         };
+        let most_in_flight = match resolved.size(&options::LOADER_MAX_IN_FLIGHT) {
+            0 => in_flight.saturating_mul(8),
+            given => given,
+        };
         Ok(Policy {
             in_order: word(&options::LOADER_ORDER) == "ordered",
             in_flight,
+            most_in_flight,
             ahead: resolved.number(&options::LOADER_PREFETCH_BATCHES),
             bytes: resolved.number(&options::LOADER_PREFETCH_BYTES),
             timeout: (!timeout.is_zero()).then_some(timeout),

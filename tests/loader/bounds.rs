@@ -68,6 +68,23 @@ fn l2_completion_order_does_not_wait_for_slow_items() {
 }
 
 #[test]
+fn l2_items_that_are_late_do_not_take_the_places_of_others() {
+    let (faultd, dataset, given) = service(40);
+    let late = Fault::named("stall_before_head").unwrap().with("ms", "3000");
+    faultd.script(Script::from(Rule::on(Op::Get, late).key("*/o00000*"))); // ten of them
+    let given = given.with("loader.in_flight", 4).unwrap().with("loader.order", "completion").unwrap();
+    let mut all = rest(&mut open(&dataset, &batches_of(5), &given));
+    let last = all.split_off(30);
+    assert!(all.iter().all(|n| *n >= 10), "{all:?} came before {last:?}");
+    assert_eq!(last.iter().filter(|n| **n < 10).count(), 10);
+
+    // Unless there are no more places than that.
+    let few = given.with("loader.max_in_flight", 4).unwrap();
+    let all = rest(&mut open(&dataset, &batches_of(5), &few));
+    assert!(all[..30].iter().any(|n| *n < 10), "{all:?}");
+}
+
+#[test]
 fn l2_a_batch_timeout_gives_what_is_there_or_says_so() {
     let (faultd, dataset, given) = service(40);
     let late = Fault::named("stall_before_head").unwrap().with("ms", "3000");

@@ -4,7 +4,8 @@ use super::super::sampler::{Origin, Runs, Shard, Shuffle};
 use super::super::source::{Indexed, Location};
 use super::super::stats::Stats;
 use super::fetch::{check, failure, fetch_one, plain, sample};
-use super::{Bounds, Held, Lanes, Outcome, Room, Tag, Taken, panicked};
+use super::lateness::Lateness;
+use super::{Bounds, Held, Lanes, Outcome, Room, Starter, Tag, Taken, panicked};
 use crate::base::sync::lock;
 use crate::error::{Error, Result};
 use crate::runtime;
@@ -16,12 +17,15 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Items that a lane on a store that blocks takes at once.
 const CHUNK: usize = 64;
 /// Threads for stores that block.
 const MAX_THREADS: usize = 8;
+/// However patient one has to be with items, their lateness is looked at so often.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which items there are, and in what order.
 #[derive(Debug)]
@@ -74,6 +78,8 @@ pub struct Shared {
     pub(super) room: Notify,
     /// For the feeder, when what it fed runs low.
     pub(super) hungry: Notify,
+    /// For who looks after lanes that are late, when there is work again.
+    busy: Notify,
     /// For who draws.
     ready: Notify,
     listed: AtomicU64,
@@ -103,6 +109,9 @@ struct Plan {
     room: Room,
     /// How many items who draws waits for; 0 where nobody does.
     wanted: usize,
+    lateness: Lateness,
+    /// Nobody looks who is late, as nothing is under way.
+    unwatched: bool,
     closed: bool,
 }
 
@@ -145,6 +154,8 @@ impl ItemEngine {
             over: false,
             room: Room::default(),
             wanted: 0,
+            lateness: Lateness::default(),
+            unwatched: false,
             closed: false,
         };
         let left = end.saturating_sub(first);
@@ -154,6 +165,7 @@ impl ItemEngine {
             plan: Mutex::new(plan),
             room: Notify::new(),
             hungry: Notify::new(),
+            busy: Notify::new(),
             ready: Notify::new(),
             listed: AtomicU64::new(0),
         });
@@ -168,16 +180,17 @@ impl ItemEngine {
         let share = engine.shared.bounds.items / (2 * lanes as u64);
         let chunk = usize::try_from(share).unwrap_or(usize::MAX).clamp(1, CHUNK);
         for _ in 0..lanes.min(usize::try_from(left).unwrap_or(usize::MAX)) {
-            let lane = Arc::new(Lane { shared: engine.shared.clone(), held: Mutex::default() });
-            let started = match blocks {
-                Some(true) => engine.lanes.start(true, lane.run_chunks(chunk)),
-                Some(false) => engine.lanes.start(false, lane.run(false)),
-                None => engine.lanes.start(false, lane.run(true)),
+            let lane = Lane::new(&engine.shared, !blocking);
+            let started = match blocking {
+                true => engine.lanes.start(true, lane.run_chunks(chunk)),
+                false => engine.lanes.start(false, lane.run(blocks.is_none())),
             };
-            if let Err(error) = started {
-                engine.close(); // for those that did start
-                return Err(error);
-            }
+            // Otherwise for those that did start.
+            started.inspect_err(|_| engine.close())?;
+        }
+        if !blocking {
+            let watcher = replace_late(engine.shared.clone(), engine.lanes.starter(), blocks.is_none());
+            engine.lanes.start(false, watcher).inspect_err(|_| engine.close())?;
         }
         Ok(engine)
     }
@@ -242,6 +255,7 @@ impl ItemEngine {
         lock(&self.shared.plan).closed = true;
         self.shared.room.notify_waiters();
         self.shared.hungry.notify_one();
+        self.shared.busy.notify_one();
     }
 }
 
@@ -279,8 +293,11 @@ impl Plan {
 
     /// The next draw, if the bounds leave room for an item.
     fn take(&mut self, bounds: &Bounds, known: bool) -> Option<Ticket> {
-        let waiting =
-            if bounds.in_order { self.slots.len() as u64 } else { self.in_flight + self.came.len() as u64 };
+        let waiting = match bounds.in_order {
+            true => self.slots.len() as u64,
+            // What is late takes nobody's place.
+            false => self.in_flight - self.lateness.late() as u64 + self.came.len() as u64,
+        };
         if waiting >= bounds.items {
             return None;
         }
@@ -378,23 +395,40 @@ impl Shared {
     /// what he waits for.
     fn exchange(
         &self,
+        lane: Option<usize>,
         came: &mut Vec<(u64, Outcome)>,
         most: usize,
         tickets: &mut Vec<Ticket>,
     ) -> Option<bool> {
         let known = self.known();
         let left = !came.is_empty();
+        let now = Instant::now();
         let mut plan = lock(&self.plan);
+        if let Some(lane) = lane.filter(|_| left) {
+            plan.lateness.end(lane, now);
+        }
         for (number, outcome) in came.drain(..) {
             plan.put(number, outcome, &self.bounds);
         }
         if plan.closed {
             return None;
         }
+        // Those that were late are back: this one is one too many.
+        let spare = lane.is_some() && plan.lateness.too_many(self.bounds.in_flight);
         while tickets.len() < most
+            && !spare
             && let Some(ticket) = plan.take(&self.bounds, known)
         {
             tickets.push(ticket);
+        }
+        let mut unwatched = false;
+        if let Some(lane) = lane {
+            if spare {
+                plan.lateness.leave(lane);
+            } else if !tickets.is_empty() {
+                plan.lateness.begin(lane, now);
+                unwatched = std::mem::take(&mut plan.unwatched);
+            }
         }
         let ended = plan.is_drained();
         let idle = ended && plan.in_flight == 0;
@@ -414,7 +448,10 @@ impl Shared {
         if starves {
             self.hungry.notify_one();
         }
-        if tickets.is_empty() && ended { None } else { Some(!tickets.is_empty()) }
+        if unwatched {
+            self.busy.notify_one();
+        }
+        if tickets.is_empty() && (ended || spare) { None } else { Some(!tickets.is_empty()) }
     }
 
     fn locate(&self, ticket: &mut Ticket) -> (u64, Result<Location>) {
@@ -439,11 +476,18 @@ impl Shared {
 #[derive(Debug)]
 struct Lane {
     shared: Arc<Shared>,
+    /// Its number, unless it takes many items at once.
+    number: Option<usize>,
     /// The item that is being fetched, and what it has of the bounds.
     held: Mutex<(u64, Held)>,
 }
 
 impl Lane {
+    fn new(shared: &Arc<Shared>, numbered: bool) -> Arc<Lane> {
+        let number = numbered.then(|| lock(&shared.plan).lateness.enter());
+        Arc::new(Lane { shared: shared.clone(), number, held: Mutex::default() })
+    }
+
     /// One item after the other.
     async fn run(self: Arc<Lane>, mixed: bool) {
         let (mut came, mut tickets) = (Vec::new(), Vec::new());
@@ -466,14 +510,14 @@ impl Lane {
     async fn next(&self, came: &mut Vec<(u64, Outcome)>, most: usize, tickets: &mut Vec<Ticket>) -> bool {
         loop {
             // Most of the time there is work, and nobody has to be told.
-            match self.shared.exchange(came, most, tickets) {
+            match self.shared.exchange(self.number, came, most, tickets) {
                 None => return false,
                 Some(true) => return true,
                 Some(false) => {}
             }
             let mut room = pin!(self.shared.room.notified());
             room.as_mut().enable();
-            match self.shared.exchange(came, most, tickets) {
+            match self.shared.exchange(self.number, came, most, tickets) {
                 None => return false,
                 Some(true) => return true,
                 Some(false) => room.await,
@@ -538,15 +582,19 @@ impl Lane {
         let (number, held) = &mut *held;
         let mut plan = lock(&self.shared.plan);
         let anyway = held.over;
-        if plan.closed || plan.room.admit(held, bytes, self.shared.bounds.bytes, anyway) {
-            return true;
+        let mut admitted = plan.closed || plan.room.admit(held, bytes, self.shared.bounds.bytes, anyway);
+        if !admitted && plan.is_needed(*number, &self.shared.bounds) {
+            plan.over = true;
+            held.over = true;
+            admitted = plan.room.admit(held, bytes, self.shared.bounds.bytes, true);
         }
-        if !plan.is_needed(*number, &self.shared.bounds) {
-            return false;
+        if let Some(lane) = self.number {
+            match admitted {
+                true => plan.lateness.resume(lane),
+                false => plan.lateness.pause(lane),
+            }
         }
-        plan.over = true;
-        held.over = true;
-        plan.room.admit(held, bytes, self.shared.bounds.bytes, true)
+        admitted
     }
 
     async fn chunk(self: &Arc<Lane>, tickets: Vec<Ticket>, came: &mut Vec<(u64, Outcome)>) {
@@ -588,7 +636,7 @@ impl Lane {
     /// Hands over what came before the lane waits for room.
     fn leave(&self, came: &mut Vec<(u64, Outcome)>) {
         if !came.is_empty() {
-            let _ = self.shared.exchange(came, 0, &mut Vec::new());
+            let _ = self.shared.exchange(self.number, came, 0, &mut Vec::new());
         }
     }
 
@@ -639,6 +687,34 @@ impl Lane {
         let mut held = lock(&self.held);
         let mut plan = lock(&self.shared.plan);
         plan.room.admit(&mut held.1, bytes, self.shared.bounds.bytes, true);
+    }
+}
+
+/// Starts lanes in the stead of those that are late, while there is work.
+async fn replace_late(shared: Arc<Shared>, starter: Starter, mixed: bool) {
+    let bounds = &shared.bounds;
+    loop {
+        let pause = {
+            let mut plan = lock(&shared.plan);
+            if plan.closed || plan.is_drained() {
+                return;
+            }
+            plan.unwatched = plan.in_flight == 0;
+            if plan.unwatched { None } else { Some(plan.lateness.patience() / 2) }
+        };
+        match pause {
+            Some(pause) => tokio::time::sleep(pause.min(LONGEST_PAUSE)).await,
+            None => shared.busy.notified().await,
+        }
+        let missing =
+            lock(&shared.plan).lateness.missing(Instant::now(), bounds.in_flight, bounds.most_in_flight);
+        for _ in 0..missing {
+            let lane = || (!shared.is_closed()).then(|| Lane::new(&shared, true).run(mixed));
+            if let Err(error) = starter.start(lane) {
+                tracing::debug!(%error, "no lane was started in the stead of one that is late");
+                return;
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod feed;
 mod fetch;
 mod files;
 mod items;
+mod lateness;
 
 pub use feed::Feeder;
 pub use fetch::{failure, fetch_one, sample};
@@ -28,7 +29,7 @@ use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
 use crate::runtime::{self, Era};
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, Weak};
 use tokio::task::JoinHandle;
 
 /// What an engine is told.
@@ -36,6 +37,8 @@ use tokio::task::JoinHandle;
 pub struct Bounds {
     pub in_order: bool,
     pub in_flight: usize,
+    /// With those that are late.
+    pub most_in_flight: usize,
     pub batch: u64,
     /// Items that are on their way or wait, at most.
     pub items: u64,
@@ -50,6 +53,7 @@ impl Bounds {
         Bounds {
             in_order: policy.in_order,
             in_flight: policy.in_flight.max(1),
+            most_in_flight: policy.most_in_flight.max(policy.in_flight).max(1),
             batch,
             items: batch.saturating_mul(policy.ahead.saturating_add(1)).max(policy.in_flight as u64),
             bytes: policy.bytes,
@@ -137,13 +141,34 @@ impl Room {
 /// The tasks of an engine: they end when it is dropped.
 #[derive(Debug)]
 pub struct Lanes {
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
     era: Era,
+}
+
+/// Starts more of them from one of them.
+#[derive(Debug)]
+struct Starter(Weak<Mutex<Vec<JoinHandle<()>>>>);
+
+impl Starter {
+    /// `lane` is asked once nothing can be cancelled in between; it gives none where all ends.
+    fn start<F: Future<Output = ()> + Send + 'static>(&self, lane: impl FnOnce() -> Option<F>) -> Result<()> {
+        let Some(tasks) = self.0.upgrade() else { return Ok(()) };
+        let mut tasks = lock(&tasks);
+        if let Some(lane) = lane() {
+            tasks.retain(|task| !task.is_finished());
+            tasks.push(runtime::spawn(lane)?);
+        }
+        Ok(())
+    }
 }
 
 impl Lanes {
     fn new() -> Lanes {
-        Lanes { tasks: Mutex::default(), era: Era::now() }
+        Lanes { tasks: Arc::default(), era: Era::now() }
+    }
+
+    fn starter(&self) -> Starter {
+        Starter(Arc::downgrade(&self.tasks))
     }
 
     fn start(&self, blocking: bool, lane: impl Future<Output = ()> + Send + 'static) -> Result<()> {
