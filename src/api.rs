@@ -77,11 +77,11 @@ pub mod advanced {
     pub use crate::base::uri::{Scheme, Uri};
     pub use crate::loader::Pattern;
     pub use crate::oplog;
-    pub use crate::options::{Kind, OptionDef, TABLE as OPTION_TABLE, unknown_environment};
+    pub use crate::options::{Kind, OptionDef, TABLE as OPTION_TABLE, parse_size, unknown_environment};
     pub use crate::runtime::{block_on, shutdown};
     pub use crate::store::{
-        Capabilities, Content, GetRequest, GetResult, ListPage, ListRequest, ObjectStore, Part, Upload,
-        UploadTotal,
+        Capabilities, Content, GetRequest, GetResult, ListPage, ListRequest, ObjectStore, Part,
+        PendingUpload, Upload, UploadTotal,
     };
     pub use crate::trace::{Sink as LogSink, set_sink as set_log_sink};
     pub use crate::transfer::{count_bytes, get_admitted, get_into, get_range_into, get_ranges};

@@ -479,7 +479,8 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-fn parse_size(text: &str) -> Option<u64> {
+/// Bytes as options of [`Kind::Size`] take them: `4096`, `64MiB`, `1GB`.
+pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

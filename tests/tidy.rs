@@ -78,7 +78,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // Its own modules; of the library it has the stable API.
-    ("bin/s3dlio/", &["app", "args", "cmd", "exit", "output", "place", "progress", "signal", "text"]),
+    (
+        "bin/s3dlio/",
+        &[
+            "app", "args", "cmd", "copy", "crc", "exit", "jobs", "latency", "output", "place", "progress",
+            "range", "select", "signal", "template", "text", "tree",
+        ],
+    ),
     (
         "ffi/",
         &[

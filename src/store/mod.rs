@@ -114,6 +114,18 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// The containers of the root's account; for file systems the folders beside the root.
     async fn list_containers(&self) -> Result<Vec<ContainerInfo>>;
 
+    /// Uploads below a prefix that were neither completed nor aborted, by whatever process. Local files and
+    /// memory keep nothing of them: their uploads have no name before they are published.
+    async fn list_uploads(&self, _prefix: &str) -> Result<Vec<PendingUpload>> {
+        Ok(Vec::new())
+    }
+
+    /// Removes what such an upload stored. One that is gone is what was asked for; one that is still under
+    /// way fails from then on.
+    async fn abort_upload(&self, _upload: &PendingUpload) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether there is an object of this key. An error is an error, never "no".
     async fn exists(&self, key: &str) -> Result<bool> {
         match self.stat(key).await {

@@ -190,6 +190,17 @@ impl ListEntry {
     }
 }
 
+/// An upload in parts that was neither completed nor aborted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingUpload {
+    /// Relative to the store's root.
+    pub key: String,
+    /// The service's name for it; empty where the service keeps parts by key alone (Azure).
+    pub id: String,
+    /// Where the service says it.
+    pub started: Option<SystemTime>,
+}
+
 /// One container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerInfo {

@@ -94,9 +94,8 @@ impl App {
     }
 
     /// Shows what went wrong, cleans up and gives the exit code.
-    pub fn end(self, outcome: Outcome) -> ExitCode {
+    pub fn end(&self, outcome: Outcome) -> ExitCode {
         let outcome = outcome.and_then(|()| self.out.flush());
-        self.progress.clear();
         let code = match &outcome {
             Ok(()) => 0,
             Err(failure) => {
@@ -110,7 +109,7 @@ impl App {
                 failure.code()
             }
         };
-        drop(self.stores);
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).clear();
         if let Err(error) = shutdown(CLEAN_UP) {
             output::complain(&format!("s3dlio: warning: {error}"));
         }

@@ -6,14 +6,23 @@
 mod app;
 mod args;
 mod cmd;
+mod copy;
+mod crc;
 mod exit;
+mod jobs;
+mod latency;
 mod output;
 mod place;
 mod progress;
+mod range;
+mod select;
 mod signal;
+mod template;
 mod text;
+mod tree;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 fn main() -> ExitCode {
     let matches = match args::command().try_get_matches() {
@@ -27,6 +36,7 @@ fn main() -> ExitCode {
     let Some((verb, given)) = matches.subcommand() else { return ExitCode::from(exit::WRONG_USAGE) };
     match app::App::start(args::deepest(given)) {
         Ok(app) => {
+            let app = Arc::new(app);
             let outcome = cmd::run(&app, verb, given);
             app.end(outcome)
         }

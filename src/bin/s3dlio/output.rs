@@ -23,11 +23,6 @@ impl Output {
         Output { json, terminal, writer: Mutex::new(BufWriter::with_capacity(BUFFER, stdout)) }
     }
 
-    /// Whether people look at it.
-    pub fn is_terminal(&self) -> bool {
-        self.terminal
-    }
-
     /// One line, in the form that was asked for.
     pub fn line(&self, plain: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> Outcome {
         let mut line = if self.json { json().to_string() } else { plain() };

@@ -40,8 +40,9 @@ impl Stop {
     /// Waits until a stop is asked for.
     pub async fn asked(&self) -> Failure {
         let mut signal = self.0.subscribe();
-        match signal.wait_for(|signal| *signal != 0).await {
-            Ok(signal) => Failure::Stopped(*signal),
+        let asked = signal.wait_for(|signal| *signal != 0).await.map(|signal| *signal);
+        match asked {
+            Ok(signal) => Failure::Stopped(signal),
             // The sender is ours.
             Err(_) => std::future::pending().await,
         }

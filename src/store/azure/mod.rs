@@ -183,6 +183,18 @@ impl ObjectStore for AzureStore {
         manage::create_container(&self.0).await.map_err(|e| e.with_context("create_container", &self.0.root))
     }
 
+    async fn list_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>> {
+        let keys = self.pending_uploads(prefix).await?;
+        Ok(keys.into_iter().map(|key| PendingUpload { key, id: String::new(), started: None }).collect())
+    }
+
+    async fn abort_upload(&self, upload: &PendingUpload) -> Result<()> {
+        let (store, key) = (self.0.clone(), &upload.key);
+        let left = write::BlockUpload::new(store, key, &PutOptions::default());
+        let left = left.map_err(self.0.context("abort", key))?;
+        left.discard_all().await.map_err(self.0.context("abort", key))
+    }
+
     async fn delete_container(&self) -> Result<()> {
         manage::delete_container(&self.0).await.map_err(|e| e.with_context("delete_container", &self.0.root))
     }

@@ -287,6 +287,13 @@ impl BlockUpload {
         Ok(())
     }
 
+    /// Removes all blocks that wait on the key, whosever they are; where an object is published meanwhile, it
+    /// took them with it.
+    pub(super) async fn discard_all(&self) -> Result<()> {
+        let client = self.store.client()?;
+        self.discard(&client).await
+    }
+
     /// Whether blocks of this upload, and of no other, wait on a key without an object (or with the empty
     /// one of an earlier, interrupted `discard`). Where there is an object they are left to expire:
     /// discarding them would mean to write that object again.

@@ -1,11 +1,12 @@
 //! ListObjectsV2 and ListMultipartUploads. Listed keys travel URL-encoded: XML cannot hold all of them.
 
-use super::{Code, Error, ListEntry, ListPage, ListRequest, ObjectMeta, Result, S3Store, to_system_time};
+use super::{
+    Code, Error, ListEntry, ListPage, ListRequest, ObjectMeta, PendingUpload, Result, S3Store, to_system_time,
+};
 use crate::base::key;
 use aws_sdk_s3::types::{EncodingType, Object};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
-use std::time::SystemTime;
 
 /// The service gives no more entries than this in one page.
 const MOST_ENTRIES: usize = 1000;
@@ -93,15 +94,6 @@ impl Decoder {
         })?;
         Ok(Cow::Owned(decoded))
     }
-}
-
-/// An upload in parts that is neither completed nor aborted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingUpload {
-    /// Relative to the store's root.
-    pub key: String,
-    pub id: String,
-    pub started: Option<SystemTime>,
 }
 
 pub(super) async fn pending_uploads(store: &S3Store, prefix: &str) -> Result<Vec<PendingUpload>> {

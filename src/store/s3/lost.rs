@@ -11,8 +11,8 @@
 //! the same; its writer then fails with `NotFound` and publishes nothing. Without a lost answer nothing is
 //! ever looked for.
 
-use super::list::{self, PendingUpload};
 use super::{Code, Result, S3Store};
+use super::{PendingUpload, list};
 use crate::base::sync::lock;
 use crate::runtime::{self, Era, PerProcess};
 use std::collections::{HashMap, HashSet};

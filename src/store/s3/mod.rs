@@ -25,6 +25,7 @@ mod whole;
 mod wire;
 mod write;
 
+pub use super::PendingUpload;
 use super::place::Place;
 use super::*;
 use crate::error::{Code, Error};
@@ -32,7 +33,6 @@ use crate::options::Resolved;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use client::{Connected, Settings, Shared};
-pub use list::PendingUpload;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::{Instant, SystemTime};
@@ -252,6 +252,15 @@ impl ObjectStore for S3Store {
 
     async fn create_container(&self) -> Result<()> {
         self.run("create_container", &self.root, bucket::create(self)).await
+    }
+
+    async fn list_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>> {
+        self.pending_uploads(prefix).await
+    }
+
+    async fn abort_upload(&self, upload: &PendingUpload) -> Result<()> {
+        let key = &upload.key;
+        self.run("abort", &self.uri(key), lost::abort(self, key, &upload.id)).await
     }
 
     async fn delete_container(&self) -> Result<()> {

@@ -7,6 +7,7 @@ use crate::exit::{Outcome, usage};
 use clap::{Arg, ArgMatches, Command};
 use clap_complete::aot::{Shell, generate};
 use s3dlio::api::Error;
+use std::sync::Arc;
 
 pub const VERB: Verb = Verb { command, run };
 pub const MAN: Verb = Verb { command: man_command, run: man };
@@ -24,7 +25,7 @@ fn command() -> Command {
         )
 }
 
-fn run(app: &App, given: &ArgMatches) -> Outcome {
+fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let name = args::string(given, "shell");
     let shell: Shell = name.parse().map_err(|_| usage(format!("there are no completions for {name}")))?;
     let mut text = Vec::new();
@@ -38,7 +39,7 @@ fn man_command() -> Command {
         .arg(Arg::new("verb").value_name("VERB").help("Of one verb: the page s3dlio-VERB instead of s3dlio"))
 }
 
-fn man(app: &App, given: &ArgMatches) -> Outcome {
+fn man(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let mut command = args::command();
     command.build();
     if let Some(verb) = given.get_one::<String>("verb") {

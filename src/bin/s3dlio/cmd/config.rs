@@ -7,6 +7,7 @@ use crate::exit::Outcome;
 use clap::{Arg, ArgMatches, Command};
 use s3dlio::api::advanced::{Kind, OPTION_TABLE, OptionDef, unknown_environment};
 use serde_json::json;
+use std::sync::Arc;
 
 pub const VERB: Verb = Verb { command, run };
 
@@ -22,7 +23,7 @@ fn command() -> Command {
         .arg(args::switch("doc", None, "Say what each option does, too"))
 }
 
-fn run(app: &App, given: &ArgMatches) -> Outcome {
+fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let prefix = args::string(given, "prefix");
     let shown = OPTION_TABLE.iter().filter(|def| def.key.starts_with(prefix));
     for def in shown {

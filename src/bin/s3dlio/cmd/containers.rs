@@ -11,6 +11,7 @@ use s3dlio::api::ContainerInfo;
 use s3dlio::api::advanced::Uri;
 use s3dlio::api::delete_prefix;
 use serde_json::json;
+use std::sync::Arc;
 
 pub const LIST: Verb = Verb { command: list_command, run: list };
 pub const CREATE: Verb = Verb { command: create_command, run: create };
@@ -22,7 +23,7 @@ fn list_command() -> Command {
     )
 }
 
-fn list(app: &App, given: &ArgMatches) -> Outcome {
+fn list(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let root = Place::parse(args::string(given, "uri"))?.root();
     app.wait(async {
         for container in app.store(&root.to_string())?.list_containers().await? {
@@ -51,7 +52,7 @@ fn create_command() -> Command {
         .arg(args::switch("exist-ok", None, "One that exists already is no failure"))
 }
 
-fn create(app: &App, given: &ArgMatches) -> Outcome {
+fn create(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let root = container(given)?;
     app.wait(async {
         let made = app.store(&root.to_string())?.create_container().await;
@@ -75,7 +76,7 @@ fn delete_command() -> Command {
         .arg(args::switch("yes", Some('y'), "Do not ask before objects are deleted"))
 }
 
-fn delete(app: &App, given: &ArgMatches) -> Outcome {
+fn delete(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let root = container(given)?;
     let force = given.get_flag("force");
     if force {

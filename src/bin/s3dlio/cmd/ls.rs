@@ -10,6 +10,7 @@ use clap::{ArgMatches, Command};
 use s3dlio::api::advanced::{Pattern, Uri};
 use s3dlio::api::{Code, Error, ListEntry, Lister, ObjectMeta};
 use serde_json::json;
+use std::sync::Arc;
 
 pub const VERB: Verb = Verb { command, run };
 
@@ -45,7 +46,7 @@ struct Listing<'a> {
     folders: u64,
 }
 
-fn run(app: &App, given: &ArgMatches) -> Outcome {
+fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let pattern = place::pattern(given)?;
     let recursive = given.get_flag("recursive") || pattern.is_some();
     let flag = |name| given.get_flag(name);

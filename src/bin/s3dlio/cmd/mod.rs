@@ -1,11 +1,20 @@
 //! The verbs: one file each, one line each here.
 
+mod bench;
+mod cat;
+mod checkpoint;
 mod completions;
 mod config;
 mod containers;
+mod get;
 mod ls;
 mod oplog;
 mod oplog_report;
+mod put;
+mod rm;
+mod stat;
+mod transfer;
+mod uploads;
 mod version;
 
 use crate::app::App;
@@ -16,20 +25,33 @@ use s3dlio::api::ObjectMeta;
 use s3dlio::api::advanced::Uri;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 
 /// One verb: its part of the command line, and what it does.
 pub struct Verb {
     pub command: fn() -> Command,
-    pub run: fn(&App, &ArgMatches) -> Outcome,
+    pub run: fn(&Arc<App>, &ArgMatches) -> Outcome,
 }
 
 /// In the order in which the help shows them.
 pub const VERBS: &[Verb] = &[
     ls::VERB,
+    stat::VERB,
+    cat::VERB,
+    get::VERB,
+    put::VERB,
+    transfer::UPLOAD,
+    transfer::DOWNLOAD,
+    transfer::CP,
+    transfer::SYNC,
+    rm::VERB,
     containers::LIST,
     containers::CREATE,
     containers::DELETE,
     oplog::VERB,
+    checkpoint::VERB,
+    uploads::VERB,
+    bench::VERB,
     config::VERB,
     completions::VERB,
     completions::MAN,
@@ -37,7 +59,7 @@ pub const VERBS: &[Verb] = &[
 ];
 
 /// Does what was asked for.
-pub fn run(app: &App, name: &str, given: &ArgMatches) -> Outcome {
+pub fn run(app: &Arc<App>, name: &str, given: &ArgMatches) -> Outcome {
     match VERBS.iter().find(|verb| (verb.command)().get_name() == name) {
         Some(verb) => (verb.run)(app, given),
         None => Err(usage(format!("there is no verb {name:?}"))),

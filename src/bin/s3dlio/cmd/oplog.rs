@@ -4,6 +4,7 @@ use super::{Verb, oplog_report};
 use crate::app::App;
 use crate::exit::{Outcome, usage};
 use clap::{ArgMatches, Command};
+use std::sync::Arc;
 
 pub const VERB: Verb = Verb { command, run };
 
@@ -18,7 +19,7 @@ fn command() -> Command {
         .subcommands(VERBS.iter().map(|verb| (verb.command)()))
 }
 
-fn run(app: &App, given: &ArgMatches) -> Outcome {
+fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let Some((name, given)) = given.subcommand() else { return Err(usage("oplog needs a verb")) };
     match VERBS.iter().find(|verb| (verb.command)().get_name() == name) {
         Some(verb) => (verb.run)(app, given),

@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches, Command};
 use s3dlio::api::advanced::oplog;
 use s3dlio::api::{Code, Error};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub const VERB: Verb = Verb { command, run };
 
@@ -31,7 +32,7 @@ fn command() -> Command {
         .arg(args::text("title", "TEXT", "The page's title; default: the logs' names"))
 }
 
-fn run(app: &App, given: &ArgMatches) -> Outcome {
+fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let logs = args::strings(given, "log");
     let readers = logs.iter().map(oplog::read).collect::<Result<Vec<_>, _>>()?;
     let mut asked = Ok(());

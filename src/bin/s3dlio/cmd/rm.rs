@@ -1,0 +1,138 @@
+//! `rm`: deletes objects.
+
+use super::Verb;
+use crate::app::App;
+use crate::args;
+use crate::exit::{Failure, Outcome};
+use crate::jobs::{Did, Items, Lanes, Run};
+use crate::place::{self, Place};
+use crate::select::{Chosen, Selection};
+use crate::text;
+use clap::{ArgMatches, Command};
+use s3dlio::api::{Code, Error, Store};
+use serde_json::json;
+use std::sync::Arc;
+
+pub const VERB: Verb = Verb { command, run };
+
+/// Keys that one request deletes.
+const BATCH: usize = 1000;
+
+fn command() -> Command {
+    Command::new("rm")
+        .visible_alias("delete")
+        .about("Delete objects")
+        .arg(args::uris("Of the objects; with -r, a pattern or a slash at the end everything below"))
+        .arg(args::recursive())
+        .args(place::pattern_args())
+        .arg(args::switch("yes", Some('y'), "Do not ask before everything below a URI is deleted"))
+        .arg(args::switch("force", Some('f'), "An object that is not there is no failure"))
+        .arg(args::switch("dry-run", Some('n'), "Only print what would be deleted"))
+        .arg(args::number("jobs", "Requests at once").short('j'))
+}
+
+/// What one request deletes.
+struct Batch {
+    store: Store,
+    keys: Vec<String>,
+}
+
+fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
+    let (recursive, dry_run, force) =
+        (given.get_flag("recursive"), given.get_flag("dry-run"), given.get_flag("force"));
+    let mut selections = Vec::new();
+    for text in args::strings(given, "uri") {
+        selections.push(Selection::new(Place::parse(&text)?, recursive, place::pattern(given)?));
+    }
+    if !dry_run {
+        for selection in selections.iter().filter(|selection| selection.tree) {
+            let what = match (&selection.pattern, selection.place.folder) {
+                (Some(_), _) => "what fits the pattern below",
+                (None, true) => "everything below",
+                (None, false) => "this and everything below it:",
+            };
+            super::confirm(app, given, &format!("Delete {what} {}?", selection.place.uri))?;
+        }
+    }
+    let run = Run::new(app, "rm");
+    let network = selections.iter().any(|selection| !selection.place.is_local());
+    let finder = app.clone();
+    let find = move |items: Items<Batch>| async move {
+        for selection in selections {
+            if !selection.tree {
+                match selection.object(&finder).await {
+                    Ok(Chosen { store, meta }) => {
+                        items.send(Batch { store, keys: vec![meta.key] }, 0).await?;
+                    }
+                    Err(Failure::Failed(error)) if force && is_missing(&error) => {}
+                    Err(failure) => return Err(failure),
+                }
+                continue;
+            }
+            let mut pages = match selection.pages(&finder).await {
+                Ok(pages) => pages,
+                Err(Failure::Failed(error)) if force && is_missing(&error) => continue,
+                Err(failure) => return Err(failure),
+            };
+            loop {
+                let page = match pages.next(&finder).await {
+                    Ok(Some(page)) => page,
+                    Ok(None) => break,
+                    Err(Failure::Failed(error)) if force && is_missing(&error) => break,
+                    Err(failure) => return Err(failure),
+                };
+                for chosen in page.chunks(BATCH) {
+                    let Some(first) = chosen.first() else { continue };
+                    let keys = chosen.iter().map(|chosen| chosen.meta.key.clone()).collect();
+                    items.send(Batch { store: first.store.clone(), keys }, 0).await?;
+                }
+            }
+        }
+        Ok(())
+    };
+    let (shown, tally) = (app.clone(), run.tally.clone());
+    let job = move |batch: Batch| {
+        let (app, tally) = (shown.clone(), tally.clone());
+        async move {
+            let outcomes = match dry_run {
+                true => batch.keys.iter().map(|_| Ok(())).collect(),
+                false => batch.store.delete_many(&batch.keys).await?,
+            };
+            for (key, outcome) in batch.keys.iter().zip(outcomes) {
+                match outcome {
+                    Ok(()) => {
+                        tally.done();
+                        say(&app, &batch.store.root().join(key).to_string(), dry_run)?;
+                    }
+                    Err(error) => {
+                        tally.failed();
+                        app.report(&error);
+                    }
+                }
+            }
+            Ok(Did::Counted)
+        }
+    };
+    let jobs: Option<u64> = given.get_one("jobs").copied();
+    let outcome = run.each(Lanes::new(jobs.or(Some(4)), !network, network), find, job);
+    run.finish(outcome, "deleted", dry_run)
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error.code(), Code::NotFound | Code::ContainerNotFound)
+}
+
+fn say(app: &App, uri: &str, dry_run: bool) -> s3dlio::api::Result<()> {
+    if app.verbose == 0 && !dry_run {
+        return Ok(());
+    }
+    let did = if dry_run { "would delete" } else { "deleted" };
+    let line = app.out.line(
+        || format!("{did} {}", text::name(uri)),
+        || json!({ "operation": "delete", "uri": uri, "dry_run": dry_run }),
+    );
+    match line {
+        Err(Failure::Failed(error)) => Err(error),
+        _ => Ok(()), // deleting goes on where nobody reads what is said of it
+    }
+}
