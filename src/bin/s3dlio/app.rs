@@ -6,7 +6,7 @@ use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::signal::Stop;
 use clap::ArgMatches;
-use s3dlio::api::advanced::{block_on, set_log_sink, shutdown};
+use s3dlio::api::advanced::{OPTION_TABLE, block_on, set_log_sink, shutdown};
 use s3dlio::api::{Error, Options, Result, Store, store_for_uri};
 use std::collections::HashMap;
 use std::future::Future;
@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+const SYNC: &str = "file.sync";
 /// What unfinished uploads have to be removed in, at the end.
 const CLEAN_UP: Duration = Duration::from_secs(10);
 
@@ -32,8 +33,13 @@ pub struct App {
 
 impl App {
     /// From the arguments that all verbs take.
-    pub fn start(given: &ArgMatches) -> Result<App> {
-        let options = args::options(given)?;
+    pub fn start(verb: &str, given: &ArgMatches) -> Result<App> {
+        let mut options = args::options(given)?;
+        // A run that was cut short is run again: what the device did not get yet, it gets then.
+        let again = matches!(verb, "upload" | "download" | "cp" | "sync" | "get");
+        if again && !OPTION_TABLE.iter().any(|def| def.key == SYNC && options.is_set(def)) {
+            options.set(SYNC, "false")?;
+        }
         let (verbose, quiet) = (given.get_count("verbose"), given.get_flag("quiet"));
         let out = Output::new(given.get_flag("json"));
         let progress = Progress::new(!quiet);

@@ -11,6 +11,8 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 pub enum Failure {
     /// The error is still to be shown.
     Failed(Error),
+    /// An error of this code, which was shown when it came.
+    Shown(Code),
     /// Some of many items failed; each was shown when it did.
     Partly,
     /// Nobody reads the output any more.
@@ -32,6 +34,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Failure::Failed(error) => of_code(error.code()),
+            Failure::Shown(code) => of_code(*code),
             Failure::Partly => PARTLY,
             Failure::ClosedPipe => 0,
             Failure::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(1),

@@ -64,6 +64,8 @@ pub struct Tally {
     pub skipped: AtomicU64,
     pub deleted: AtomicU64,
     pub failed: AtomicU64,
+    /// Of the failure that was counted last.
+    code: Mutex<Option<Code>>,
     /// What would fail every other item, too.
     fatal: Mutex<Option<Failure>>,
 }
@@ -74,9 +76,10 @@ impl Tally {
         self.done.fetch_add(1, Relaxed);
     }
 
-    /// One of the many that an item stood for failed.
-    pub fn failed(&self) {
+    /// An item, or one of the many that it stood for, failed with this error, which was shown.
+    pub fn failed(&self, code: Code) {
         self.failed.fetch_add(1, Relaxed);
+        *self.code.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
     }
 }
 
@@ -192,7 +195,13 @@ impl Run {
 
     /// Fails where an item did.
     pub fn all_succeeded(&self) -> Outcome {
-        if self.tally.failed.load(Relaxed) > 0 { Err(Failure::Partly) } else { Ok(()) }
+        let tally = &*self.tally;
+        match (tally.failed.load(Relaxed), *tally.code.lock().unwrap_or_else(PoisonError::into_inner)) {
+            (0, _) => Ok(()),
+            // The only one there was: it failed, not a part.
+            (1, Some(code)) if self.counters.all_objects.load(Relaxed) == 1 => Err(Failure::Shown(code)),
+            _ => Err(Failure::Partly),
+        }
     }
 
     /// Says what was done, also where that is not all, and how the run ended.
@@ -202,16 +211,19 @@ impl Run {
         let (done, bytes, skipped) = (load(&tally.done), load(&tally.bytes), load(&tally.skipped));
         let (deleted, failed, time) = (load(&tally.deleted), load(&tally.failed), self.elapsed());
         let stopped = matches!(outcome, Err(Failure::Stopped(_)));
+        if outcome.is_err() && !stopped && done + skipped + deleted + failed == 0 {
+            return outcome; // nothing was done, and the failure says why
+        }
         let plain = || {
             let mut line = format!("{past} {}", text::count(done, "object"));
-            if !dry_run && (bytes > 0 || done > 0) {
+            if !dry_run && bytes > 0 {
                 line += &format!(
                     ", {} in {} ({})",
                     text::size(bytes),
                     text::duration(time),
                     text::rate(bytes, time)
                 );
-            } else if dry_run {
+            } else if bytes > 0 {
                 line += &format!(", {}", text::size(bytes));
             }
             for (number, what) in [(skipped, "there already"), (deleted, "deleted"), (failed, "failed")] {
@@ -268,7 +280,7 @@ async fn lane<I, F>(
             Ok(Did::Deleted) => drop(tally.deleted.fetch_add(1, Relaxed)),
             Ok(Did::Counted) => {}
             Err(Failure::Failed(error)) if !is_fatal(error.code()) => {
-                tally.failed.fetch_add(1, Relaxed);
+                tally.failed(error.code());
                 app.report(&error);
             }
             Err(failure) => {

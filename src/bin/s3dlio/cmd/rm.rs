@@ -105,7 +105,7 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
                         say(&app, &batch.store.root().join(key).to_string(), dry_run)?;
                     }
                     Err(error) => {
-                        tally.failed();
+                        tally.failed(error.code());
                         app.report(&error);
                     }
                 }
