@@ -39,8 +39,13 @@ def contents(uri):
 def test_dataset(root):  # noqa: F811
     uris = fill(root, 5)
     for dataset in (s3dlio.PyDataset(f"{root}/train/"), s3dlio.create_dataset(f"{root}/train/"), s3dlio.PyDataset.from_uris(uris, None)):
-        assert len(dataset) == 5 and dataset.keys() == dataset.uris() == uris
+        assert len(dataset) == 5 and dataset.uris() == uris
         assert dataset.get_item(3) == contents(uris[3])
+
+    assert dataset.keys() == uris, "of URIs that were given"
+    listed = [f"{n:03}" for n in range(5)] if not root.startswith("s3:") else [f"train/{n:03}" for n in range(5)]
+    assert s3dlio.PyDataset(f"{root}/train").keys() == s3dlio.PyDataset(f"{root}/train/").keys() == listed
+    assert s3dlio.PyDataset(uris[1]).keys() == (["001"] if not root.startswith("s3:") else ["train/001"])
 
     async def awaited():
         return bytes(await dataset.get_item(2))
@@ -94,6 +99,10 @@ def test_asyncio_gives_lists(root):  # noqa: F811
     values = s3dlio.PyAsyncDataLoader(s3dlio.PyVecDataset(range(5)), {"batch_size": 2})
     assert asyncio.run(drawn(values)) == [[0, 1], [2, 3], [4]]
     assert asyncio.run(drawn(s3dlio.create_async_loader(f"{root}/none/", {}))) == []
+    # Without batch_size as the predecessor has it: single items from a prefix, else 32.
+    assert [len(batch) for batch in asyncio.run(drawn(s3dlio.create_async_loader(f"{root}/train/", {"prefetch": 4})))] == [1] * 10
+    assert [len(batch) for batch in asyncio.run(drawn(s3dlio.PyBytesAsyncDataLoader(s3dlio.PyDataset.from_uris(uris))))] == [10]
+    assert asyncio.run(drawn(s3dlio.PyAsyncDataLoader(s3dlio.PyVecDataset(range(40))))) == [[*range(32)], [*range(32, 40)]]
 
 
 def test_an_error_does_not_end_the_epoch(root):  # noqa: F811

@@ -5,7 +5,6 @@ import builtins
 import glob
 import os
 import re
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -144,14 +143,13 @@ def get_many(uris: Sequence[str], max_in_flight: int = 64) -> List[Tuple[str, Bu
     return found
 
 
-def get_many_stats(uris: Sequence[str], max_in_flight: int = 64) -> Tuple[int, int, float, float]:
-    """Reads and lets go: (objects, bytes, seconds, bytes per second)."""
-    start, count, size = time.perf_counter(), 0, 0
+def get_many_stats(uris: Sequence[str], max_in_flight: int = 64) -> Tuple[int, int]:
+    """Reads and lets go; how many objects and bytes there were."""
+    count = size = 0
     for at in range(0, len(uris), 256):
         for _, data in get_many(uris[at : at + 256], max_in_flight):
             count, size = count + 1, size + len(data)
-    seconds = time.perf_counter() - start
-    return count, size, seconds, size / seconds if seconds else 0.0
+    return count, size
 
 
 def stat_object(uri: str) -> ObjectInfo:
@@ -372,7 +370,7 @@ async def get_many_async(uris: Sequence[str], max_in_flight: int = 64) -> List[T
     return await _limited(max_in_flight, [(uri, get_async(uri)) for uri in uris])
 
 
-async def get_many_stats_async(uris: Sequence[str], max_in_flight: int = 64) -> Tuple[int, int, float, float]:
+async def get_many_stats_async(uris: Sequence[str], max_in_flight: int = 64) -> Tuple[int, int]:
     """As `get_many_stats`, awaited."""
     return await asyncio.get_running_loop().run_in_executor(None, get_many_stats, uris, max_in_flight)
 

@@ -9,7 +9,7 @@ from .. import library
 from ..errors import InvalidArgumentError
 from ._calls import get_async
 from ._calls import list as list_uris
-from ._stores import is_local, local_path
+from ._stores import is_local, local_path, place
 
 _PREFETCH = 32
 _PER_BATCH = 8  # where items are drawn one by one
@@ -23,8 +23,13 @@ _KNOWN = {
 class PyDataset:
     """The objects below a prefix, listed now, or with `from_uris` objects named one by one."""
 
+    _before = 0
+
     def __init__(self, uri: str, opts: Any = None):
         self._uris = [one for one in list_uris(uri, recursive=True) if not one.endswith("/")]
+        # What stands before the keys: the folder for files, else the container.
+        _, key, before = place(uri)
+        self._before = len(f"{before}{key.rstrip('/')}/" if is_local(uri) and key else before)
 
     @classmethod
     def from_uris(cls, uris: Sequence[str], opts: Any = None) -> "PyDataset":
@@ -43,7 +48,10 @@ class PyDataset:
     def uris(self) -> List[str]:
         return builtins.list(self._uris)
 
-    keys = uris
+    def keys(self) -> List[str]:
+        """As the predecessor had them: below the folder that was listed for files, else in the container; with `from_uris`
+        the URIs."""
+        return [uri[self._before:] or uri.rpartition("/")[2] for uri in self._uris]
 
     def get_item(self, index: int) -> Any:
         """The object of this number: something to await where an event loop runs, else its data."""
@@ -191,7 +199,7 @@ class PyAsyncDataLoader:
         self._dataset, self._opts = dataset, _options(opts)
 
     async def _values(self) -> AsyncIterator[Any]:
-        size = max(1, int(self._opts.get("batch_size") or 1))
+        size = max(1, int(self._opts.get("batch_size") or _PREFETCH))
         for start in range(0, len(self._dataset), size):
             some = [self._dataset[index] for index in range(start, min(start + size, len(self._dataset)))]
             if len(some) == size or not self._opts.get("drop_last"):
@@ -222,7 +230,7 @@ def create_async_loader(uri: str, opts: Any = None) -> Any:
         from ._parquet import PyParquetStreamLoader
 
         return PyParquetStreamLoader(uri, given)
-    return PyBytesAsyncDataLoader(PyDataset(uri), given)
+    return PyBytesAsyncDataLoader(PyDataset(uri), {"batch_size": 1, **given})
 
 
 class PyLoaderOptions:
