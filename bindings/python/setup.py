@@ -95,10 +95,10 @@ class BuildCommand(build_scripts):
 
     def run(self):
         file = command()
+        Path(self.build_dir).mkdir(parents=True, exist_ok=True)  # looked for later on in any case
         if file is None:
             return
         target = Path(self.build_dir) / COMMAND
-        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
         target.chmod(0o755)
         strip(target)

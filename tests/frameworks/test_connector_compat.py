@@ -1,10 +1,14 @@
 """The connector's documented examples with only the import changed, and its names, signatures and files (issue 5, 6)."""
 
+import functools
+import importlib.metadata
 import inspect
 import io
 import os
+import re
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
@@ -276,6 +280,55 @@ def test_lightning(root):
     with pytest.raises(S3Exception):
         plugin.load_checkpoint(path)
     plugin.teardown()
+
+
+class Documented(torch.nn.Linear):
+    """In the place of torchvision's model."""
+
+    def __init__(self):
+        super().__init__(100, 10)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create .* worker processes")
+@pytest.mark.parametrize("root", ["seaweed"], indirect=True)
+def test_every_example_of_the_connectors_documentation_runs(root, monkeypatch):
+    """Those of the page that is installed with it, one after the other in one program, with the import changed."""
+    facts = importlib.metadata.metadata("s3torchconnector")
+    blocks = re.findall(r"^```py\n(.*?)^```", facts["Description"] or facts.get_payload(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 14
+    changes = {
+        "from s3torchconnector": "from s3dlio.compat.s3torchconnector",
+        "s3://<BUCKET>/<PREFIX>": f"{root}/train/", "s3://<BUCKET>/<KEY>/": f"{root}/checkpoints/", '"CHECKPOINT_URI"': f'"{root}/spread"',
+        "my-bucket": root[5:],
+        "min_prefix_len=": "min_prefix_length=",  # it takes the latter only
+        "key=OBJECT_NAME": "key=OBJECT_KEY", "100 * 1024 * 1024": "6 * 1024 * 1024",  # as large as what the example before wrote
+    }
+    vision = types.ModuleType("torchvision")
+    vision.models = types.SimpleNamespace(resnet18=Documented)
+    monkeypatch.setitem(sys.modules, "torchvision", vision)
+    sampler = functools.partial(torch.utils.data.distributed.DistributedSampler, num_replicas=2, rank=1)
+    names = {"DataLoader": DataLoader, "DistributedSampler": sampler}
+    seen = []
+    for number, block in enumerate(blocks):
+        for old, new in changes.items():
+            block = block.replace(old, new)
+        if "lightning" in block:
+            continue  # test_lightning
+        exec(compile(block, f"example {number}", "exec"), names)
+        seen.append({name: names.get(name) for name in ("item", "content", "model", "data", "bytes_read", "dataset", "dataloader")})
+    datasets, checkpoint, distributed = seen[:3]
+    assert datasets["item"].key == name(0) and datasets["item"].bucket == root[5:] and datasets["content"] == contents(0)
+    assert [item.key for item in names["iterable_dataset"]] == [name(n) for n in range(COUNT)]
+    for one in (checkpoint, distributed):
+        assert isinstance(one["model"], Documented)
+    assert all(torch.equal(value, distributed["model"].state_dict()[key]) for key, value in names["model_state_dict"].items())
+    assert all(torch.equal(value, checkpoint["model"].state_dict()[key]) for key, value in names["state_dict"].items())
+    assert s3dlio.list(f"{root}/spread/", recursive=True) == [f"{root}/spread/.metadata", f"{root}/spread/shard1/epoch_5/__0_0.distcp"]
+    assert names["CustomPrefixStrategy"]("x").generate_prefix(3) == "custom_x/3/"
+    assert seen[7]["dataloader"].num_workers == 4 and len(list(names["sampler"])) == COUNT // 2
+    assert seen[9]["data"] == b"content" * 1048576 and seen[10]["bytes_read"] == 1 << 20
+    assert bytes(names["buffer"][:1 << 20]) == (b"content" * 1048576)[6 << 20:]
+    assert names["content"] == contents(COUNT - 1)
 
 
 def state():

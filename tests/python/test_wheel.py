@@ -1,6 +1,7 @@
 """The wheel: built, installed into a fresh environment, and used there."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -105,3 +106,22 @@ def test_the_installer_says_what_is_missing(tmp_path):
             env={"PATH": os.environ["PATH"], **env}, timeout=120,
         )
         assert done.returncode != 0 and reason in done.stderr
+
+
+def test_a_library_without_the_command_beside_it_makes_a_wheel(tmp_path):
+    for name in ("s3dlio/__init__.py", "s3dlio/compat/__init__.py", "s3dlio/compat/s3torchconnector/__init__.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("pyproject.toml", "setup.py", "README.md"):
+        (tmp_path / name).write_bytes((SOURCE / name).read_bytes())
+    library = tmp_path / "elsewhere" / "libs3dlio.so"
+    library.parent.mkdir()
+    shutil.copy(shutil.which("true"), library)  # what it is nobody asks
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=tmp_path, capture_output=True, text=True,
+        env={"PATH": os.environ["PATH"], "S3DLIO_LIBRARY": str(library)}, timeout=120,
+    )
+    assert done.returncode == 0 and "the package comes without the command" in done.stdout, done.stdout + done.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "s3dlio/libs3dlio.so" in names and not [name for name in names if "scripts" in name]
