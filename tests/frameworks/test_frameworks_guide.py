@@ -43,7 +43,7 @@ def test_the_training_of_the_examples_resumes(backend, tmp_path):
     store = s3dlio.Store(uri, options)
     store.create_container()
     for world, steps, kept in ((2, 20, "[10, 20]"), (3, 40, "[20, 30, 40]")):
-        job = Job(world, backend, TRAINING, uri, steps)
+        job = Job(world, backend, TRAINING, uri, steps, forked=backend == "file")  # on the other one with torchrun
         job.finish()
         printed = "".join(job.other)
         assert f"done at step {steps}; checkpoints {kept}" in printed
