@@ -44,6 +44,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("runtime.rs", &["base", "error"]),
     ("trace.rs", &["base", "error", "options", "runtime"]),
     ("metrics/", &["base", "error", "metrics", "runtime"]),
+    (
+        "oplog/replay.rs",
+        &["base", "datagen", "error", "metrics", "oplog", "options", "runtime", "store", "transfer", "Code"],
+    ),
     ("oplog/", &["base", "error", "metrics", "options", "runtime", "oplog", "Code"]),
     ("net/", &["base", "error", "metrics", "options", "net", "Code"]),
     ("store/memory/", &["base", "error", "options", "runtime", "store::memory", "Code"]),

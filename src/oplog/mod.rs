@@ -9,11 +9,15 @@ mod observe;
 pub mod reader;
 pub mod record;
 mod redact;
+mod replay;
 pub mod report;
+mod sheet;
 mod sys;
 mod writer;
 
 pub use observe::{Site, Watch, cancelled};
 pub use reader::{MAX_ROW, Reader, read};
 pub use record::{HEADER, Op, Record};
+pub use replay::{Filter, Progress, ReplayParams, ReplayStats, Share, replay};
+pub use sheet::{Form, Sheet};
 pub use writer::{Summary, progress, start, start_by_option, stop};

@@ -9,6 +9,8 @@ mod containers;
 mod get;
 mod ls;
 mod oplog;
+mod oplog_convert;
+mod oplog_replay;
 mod oplog_report;
 mod put;
 mod rm;

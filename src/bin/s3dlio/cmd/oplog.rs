@@ -1,6 +1,6 @@
 //! `oplog`: what can be done with an op-log; one file for each.
 
-use super::{Verb, oplog_report};
+use super::{Verb, oplog_convert, oplog_replay, oplog_report};
 use crate::app::App;
 use crate::exit::{Outcome, usage};
 use clap::{ArgMatches, Command};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub const VERB: Verb = Verb { command, run };
 
 /// What stands behind `oplog`.
-const VERBS: &[Verb] = &[oplog_report::VERB];
+const VERBS: &[Verb] = &[oplog_replay::VERB, oplog_report::VERB, oplog_convert::VERB];
 
 fn command() -> Command {
     Command::new("oplog")

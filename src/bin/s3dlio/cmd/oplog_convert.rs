@@ -1,0 +1,77 @@
+//! `oplog convert`: the same rows in another form.
+
+use super::Verb;
+use crate::app::App;
+use crate::args;
+use crate::exit::{Failure, Outcome, usage};
+use clap::{Arg, ArgMatches, Command};
+use s3dlio::api::Error;
+use s3dlio::api::advanced::oplog;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+pub const VERB: Verb = Verb { command, run };
+
+fn command() -> Command {
+    Command::new("convert")
+        .about("Write op-logs in another form, and those of several processes as one")
+        .after_help(
+            "The form follows the name: .tsv or .csv are columns, .jsonl is JSON lines, each with .zst behind it \
+             compressed. Rows keep their order and are numbered anew.",
+        )
+        .arg(args::uri("Op-logs, plain or compressed").id("log").value_name("LOG").num_args(1..))
+        .arg(
+            Arg::new("output").long("output").short('f').value_name("FILE").required(true).help("What to write"),
+        )
+}
+
+fn run(app: &App, given: &ArgMatches) -> Outcome {
+    let (logs, output) = (args::strings(given, "log"), args::string(given, "output"));
+    let form = oplog::Form::of_name(output)
+        .ok_or_else(|| usage(format!("{output} ends in none of .tsv, .csv, .jsonl, each also with .zst")))?;
+    let mut name = PathBuf::from(output).into_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = PathBuf::from(name);
+    let outcome = convert(app, &logs, &temporary, form).and_then(|counts| {
+        let moved = std::fs::rename(&temporary, output);
+        moved.map_err(|e| failed(&e, Path::new(output)))?;
+        Ok(counts)
+    });
+    if outcome.is_err() {
+        let _ = std::fs::remove_file(&temporary); // the first failure is the one to tell
+    }
+    let (rows, bad) = outcome?;
+    app.out.line(
+        || format!("{}: {rows} operations", crate::text::name(output)),
+        || serde_json::json!({ "file": output, "rows": rows, "bad_rows": bad }),
+    )?;
+    if bad == 0 { Ok(()) } else { Err(Failure::Partly) }
+}
+
+fn convert(app: &App, logs: &[String], to: &Path, form: oplog::Form) -> Outcome<(u64, u64)> {
+    let file = File::create(to).map_err(|e| failed(&e, to))?;
+    let mut sheet = oplog::Sheet::new(file, form)?;
+    let (mut rows, mut bad) = (0, 0);
+    for log in logs {
+        for row in oplog::read(log)? {
+            app.stop.check()?;
+            match row {
+                Ok(mut row) => {
+                    row.idx = rows;
+                    rows += 1;
+                    sheet.add(&row)?;
+                }
+                Err(error) => {
+                    bad += 1;
+                    app.report(&error);
+                }
+            }
+        }
+    }
+    sheet.finish()?;
+    Ok((rows, bad))
+}
+
+fn failed(error: &std::io::Error, path: &Path) -> Failure {
+    Error::from_io("cannot write the op-log", error).with_context("oplog convert", path.display()).into()
+}
