@@ -22,7 +22,7 @@ const NANOS: u64 = 1_000_000_000;
 pub struct Record {
     /// Counts the rows of a log from 0.
     pub idx: u64,
-    /// The thread that began the operation, by a small number.
+    /// The thread that the operation ended on, by a small number.
     pub thread: u64,
     pub op: Op,
     /// The process: of logs of this library its host and its id.

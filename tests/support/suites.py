@@ -102,6 +102,7 @@ SUITES = [
     Suite("frameworks", "Python", ["tests/frameworks/run.sh"], quick=False, tools=("ml",), limit=1800),
     Suite("julia", "Julia", ["tests/julia/run.sh"], quick=False, limit=1800),
     Suite("cli", "Command", ["tests/cli/run.sh"], quick=False, limit=600),
+    Suite("oplog", "Python", ["tests/oplog/run.sh"], quick=False, tools=("oplog",), limit=300),
     Suite("benches", "Python", [sys.executable, "tests/benches/run.py"], quick=False),
     Suite("examples", "Examples", ["tests/examples/run.sh"], quick=False),
     # Last, because they leave the servers with a lot to clean up.

@@ -2,9 +2,10 @@
 # Installs what the tests need and is missing: Debian packages (as root), Python packages in a
 # virtual environment, Azurite from npm, Julia. Prints the folder of the tools.
 # Everything is pinned; a change of the pins below makes a new folder of that tool.
-# usage: tools.sh [debian] [python] [npm] [julia] [ml] [browser] [packages]      (default: the first four)
+# usage: tools.sh [debian] [python] [npm] [julia] [ml] [browser] [packages] [oplog]      (default: the first four)
 # ml are the machine learning frameworks, 3.4 GB in a virtual environment of their own; browser is a headless
-# Chromium and what drives it; packages is a clean Debian to install packages in, and a linter of Dockerfiles.
+# Chromium and what drives it; packages is a clean Debian to install packages in, and a linter of Dockerfiles; oplog is
+# what others read logs and metrics with.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${S3DLIO_TEST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/s3dlio/tools}
@@ -21,6 +22,7 @@ ml_packages=(
   # What torch, torchdata and the connector need; themselves they come without packages for CUDA.
   filelock==4.2.11 typing-extensions==4.16.0 sympy==1.14.0 networkx==3.6.1 jinja2==3.1.6 fsspec==2026.9.0 tenacity==9.2.1 pyarrow==26.0.1
 )
+oplog_packages=(numpy==2.4.6 pandas==2.3.3 prometheus_client==0.26.0 pytest==9.1.1 zstandard==0.25.0)
 ml_bare=(torch==2.14.1 s3torchconnector==1.5.0 s3torchconnectorclient==1.5.0 torchdata==0.11.0)
 # Without what it needs on servers only.
 lightning=(lightning==2.5.5 lightning-utilities==0.15.3 torchmetrics==1.9.0 pyyaml==6.0.3 tqdm==4.70.1)
@@ -112,6 +114,11 @@ browser() {
   step "playwright" "$tools/browser/bin/pip" install --disable-pip-version-check "$playwright"
 }
 
+oplog() {
+  step "environment of the readers of logs" python3 -m venv --clear "$tools/oplog"
+  step "pandas, prometheus_client" "$tools/oplog/bin/pip" install --disable-pip-version-check "${oplog_packages[@]}"
+}
+
 packages() {
   local missing=()
   have mmdebstrap || missing+=(mmdebstrap)
@@ -144,6 +151,7 @@ for what in "${@:-debian python npm julia}"; do
         once lightning "${lightning[*]} in $(<"$tools/ml.stamp")" lightning
         ;;
       browser) once browser "$playwright" browser ;;
+      oplog) once oplog "${oplog_packages[*]}" oplog ;;
       packages) once packages "$hadolint $clean_root" packages ;;
       *) echo "unknown tool $one" >&2; exit 2 ;;
     esac
