@@ -50,7 +50,7 @@ impl Record {
     /// One of its times, as it stands in a log.
     pub(super) fn time(&self, nanos: u64) -> String {
         let mut text = Vec::with_capacity(30);
-        time(&mut text, nanos);
+        Second::default().time(&mut text, nanos);
         String::from_utf8(text).unwrap_or_default()
     }
 
@@ -76,7 +76,7 @@ impl Record {
             first_byte: self.first_byte,
             end: self.end,
         }
-        .write(out);
+        .write(out, &mut Second::default());
     }
 
     /// Reads a row with the columns of [`HEADER`]; with or without its end of line.
@@ -104,8 +104,8 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// Appends the row with its end of line.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    /// Appends the row with its end of line. `second` serves the next row, too.
+    pub fn write(&self, out: &mut Vec<u8>, second: &mut Second) {
         number(out, self.idx);
         tab(out, |out| number(out, self.thread));
         tab(out, |out| out.extend_from_slice(self.op.as_str().as_bytes()));
@@ -115,9 +115,9 @@ impl Row<'_> {
         tab(out, |out| escape(out, self.endpoint));
         tab(out, |out| self.file.iter().for_each(|piece| escape(out, piece)));
         tab(out, |out| escape(out, self.error));
-        tab(out, |out| time(out, self.start));
-        tab(out, |out| self.first_byte.into_iter().for_each(|at| time(out, at)));
-        tab(out, |out| time(out, self.end));
+        tab(out, |out| second.time(out, self.start));
+        tab(out, |out| self.first_byte.into_iter().for_each(|at| second.time(out, at)));
+        tab(out, |out| second.time(out, self.end));
         tab(out, |out| number(out, self.end.saturating_sub(self.start)));
         out.push(b'\n');
     }
@@ -142,17 +142,31 @@ fn number(out: &mut Vec<u8>, mut rest: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// `2013-05-24T00:00:00.123456789Z`, always of nine digits.
-fn time(out: &mut Vec<u8>, nanos: u64) {
-    let seconds = Timestamp::from_unix(i64::try_from(nanos / NANOS).unwrap_or(i64::MAX)).rfc3339();
-    out.extend_from_slice(&seconds.as_bytes()[..19]);
-    let mut fraction = *b".000000000Z";
-    let mut rest = nanos % NANOS;
-    for digit in fraction[1..10].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
+/// The second of the time that was written last, as text: most rows have the one of the row before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Second {
+    number: u64,
+    text: [u8; 19],
+}
+
+impl Second {
+    /// `2013-05-24T00:00:00.123456789Z`, always of nine digits.
+    fn time(&mut self, out: &mut Vec<u8>, nanos: u64) {
+        let number = nanos / NANOS;
+        if number != self.number || self.text[0] == 0 {
+            let text = Timestamp::from_unix(i64::try_from(number).unwrap_or(i64::MAX)).rfc3339();
+            self.text.copy_from_slice(&text.as_bytes()[..19]);
+            self.number = number;
+        }
+        out.extend_from_slice(&self.text);
+        let mut fraction = *b".000000000Z";
+        let mut rest = nanos % NANOS;
+        for digit in fraction[1..10].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        out.extend_from_slice(&fraction);
     }
-    out.extend_from_slice(&fraction);
 }
 
 fn escape(out: &mut Vec<u8>, text: &str) {

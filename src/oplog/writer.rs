@@ -10,7 +10,7 @@
 //! A forked child writes a log of its own, with its process id in the name, from its first operation on.
 
 use super::observe::Site;
-use super::record::{HEADER, Row};
+use super::record::{HEADER, Row, Second};
 use super::redact::redact;
 use super::sys;
 use crate::base::op::Op;
@@ -578,6 +578,7 @@ fn give_back(mut batch: Batch) {
 }
 
 fn append(batch: &Batch, out: &mut Vec<u8>, rows: &mut u64, client: &str, (now, clock): (Instant, Duration)) {
+    let mut second = Second::default();
     let nanos = |since: Duration| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
     for event in &batch.events {
         let start = nanos(clock.saturating_sub(now.saturating_duration_since(event.started)));
@@ -597,7 +598,7 @@ fn append(batch: &Batch, out: &mut Vec<u8>, rows: &mut u64, client: &str, (now, 
             first_byte: None,
             end: start.saturating_add(nanos(event.took)),
         }
-        .write(out);
+        .write(out, &mut second);
         *rows += 1;
     }
 }
