@@ -46,6 +46,9 @@ fn shared() -> Vec<Arg> {
             .value_name("KEY=VALUE")
             .action(ArgAction::Append)
             .help("Set an option of the library, such as -o transfer.part_size=64MiB"),
+        arg("op-log")
+            .value_name("FILE")
+            .help("Write every operation as a row in the format of MinIO's warp; .zst at the end compresses"),
         arg("json").action(ArgAction::SetTrue).help("Print JSON lines"),
         arg("quiet").short('q').action(ArgAction::SetTrue).help("No progress, remarks and warnings"),
         arg("verbose").short('v').action(ArgAction::Count).help("Say what is done; -vv and -vvv log more"),
@@ -79,6 +82,9 @@ pub fn options(given: &ArgMatches) -> Result<Options> {
         if let Some(value) = given.get_one::<String>(def.key) {
             options.set(def.key, value)?;
         }
+    }
+    if let Some(file) = given.get_one::<String>("op-log") {
+        options.set("oplog.path", file)?;
     }
     for pair in given.get_many::<String>("option").into_iter().flatten() {
         let Some((key, value)) = pair.split_once('=') else {
