@@ -9,6 +9,7 @@ use s3dlio::api::Error;
 use s3dlio::api::advanced::oplog;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub const VERB: Verb = Verb { command, run };
 
@@ -25,7 +26,7 @@ fn command() -> Command {
         )
 }
 
-fn run(app: &App, given: &ArgMatches) -> Outcome {
+fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let (logs, output) = (args::strings(given, "log"), args::string(given, "output"));
     let form = oplog::Form::of_name(output)
         .ok_or_else(|| usage(format!("{output} ends in none of .tsv, .csv, .jsonl, each also with .zst")))?;

@@ -8,6 +8,7 @@ use crate::place::{self, Place};
 use crate::text;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use s3dlio::api::advanced::oplog::{self, Op, ReplayParams, ReplayStats};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ fn command() -> Command {
         .arg(args::switch("yes", Some('y'), "Change objects where they are in the log"))
 }
 
-fn run(app: &App, given: &ArgMatches) -> Outcome {
+fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let logs = args::strings(given, "log");
     let mut ops = Vec::new();
     for name in args::strings(given, "op").iter().flat_map(|list| list.split(',')) {
