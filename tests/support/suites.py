@@ -97,6 +97,7 @@ SUITES = [
     Suite("c-guide", "C", ["tests/docs/c_manual.py"]),
     Suite("cpp", "C++", ["tests/cpp/run.sh"]),
     Suite("cmake", "C++", ["tests/cmake/run.sh"], quick=False),
+    Suite("report", "Command", ["tests/report/run.sh"], quick=False, tools=("browser",), limit=300),
     Suite("packages", "Packages", ["tests/packages/run.sh"], quick=False, tools=("packages",)),
     Suite("python", "Python", ["tests/python/run.sh"]),
     Suite("frameworks", "Python", ["tests/frameworks/run.sh"], quick=False, tools=("ml",), limit=1800),

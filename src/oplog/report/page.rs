@@ -276,11 +276,13 @@ fn errors(page: &mut String, summary: &Summary) {
 
 fn slowest(page: &mut String, summary: &Summary) {
     section(page, "slowest", "Slowest operations");
+    let failed = summary.slowest.iter().any(|slow| !slow.error.is_empty());
     let columns =
         ["time", "operation", "object", "bytes", "began after", "first byte after", "thread", "row", "error"];
+    let columns = if failed { &columns[..] } else { &columns[..8] };
     table(
         page,
-        &columns,
+        columns,
         summary.slowest.iter().map(|slow: &Slow| {
             vec![
                 show_nanos(slow.duration),

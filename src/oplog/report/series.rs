@@ -146,7 +146,11 @@ impl Series {
         self.end
     }
 
-    pub fn finish(mut self) -> Finished {
+    /// In at most `most` intervals, as few operations say little of many.
+    pub fn finish(mut self, most: usize) -> Finished {
+        while self.grid.count > most.max(1) {
+            self.regrid(Grid::over(self.start, self.end, self.grid.width * 2));
+        }
         self.tracks.iter_mut().for_each(Track::settle);
         let (grid, start, end) = (self.grid, self.start(), self.end);
         let intervals = (0..grid.count as u64).map(|index| {
@@ -154,11 +158,20 @@ impl Series {
             let to = ((grid.first + index + 1) * grid.width).min(end).max(from);
             Interval { start: from - start, nanos: (to - from).max(1) }
         });
-        Finished {
+        let mut finished = Finished {
             intervals: intervals.collect(),
             amounts: self.tracks.into_iter().map(|track| track.amounts).collect(),
             times: self.times,
+        };
+        // At the ends, where the log covers little of an interval, one operation would be a huge rate.
+        let short = |interval: Option<&Interval>| interval.is_some_and(|i| i.nanos < grid.width / 2);
+        if short(finished.intervals.last()) {
+            finished.join(finished.intervals.len() - 1);
         }
+        if short(finished.intervals.first()) {
+            finished.join(1);
+        }
+        finished
     }
 }
 
@@ -178,6 +191,23 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// Joins an interval to the one before; nothing where there is none.
+    fn join(&mut self, index: usize) {
+        if index == 0 || index >= self.intervals.len() {
+            return;
+        }
+        let gone = self.intervals.remove(index);
+        let kept = &mut self.intervals[index - 1];
+        kept.nanos = gone.start + gone.nanos - kept.start;
+        for amounts in &mut self.amounts {
+            let more = amounts.remove(index);
+            amounts[index - 1] += more;
+        }
+        if let Some(more) = self.times.remove(index) {
+            self.times[index - 1].get_or_insert_with(|| Histogram::new(TIME_BITS)).merge(&more);
+        }
+    }
+
     /// A track's amounts per second.
     pub fn rates(&self, track: usize) -> Vec<f64> {
         let pairs = self.amounts[track].iter().zip(&self.intervals);
@@ -204,7 +234,7 @@ mod tests {
                     series.add(1, end, 1.0);
                     series.time(end, 5);
                 }
-                series.finish()
+                series.finish(MOST)
             };
             let (one, two) = (total(&mut rows.iter()), total(&mut rows.iter().rev()));
             assert!(one.intervals.len() <= MOST);
@@ -228,10 +258,27 @@ mod tests {
             series.cover(start, start + second / 10);
             series.spread(0, start, start + second / 10, 1000.0);
         }
-        let finished = series.finish();
+        let finished = series.finish(MOST);
         assert!(finished.intervals.len() > MOST / 3);
         for rate in finished.rates(0) {
             assert!((rate - 10_000.0).abs() < 1.0, "{rate}");
+        }
+    }
+    /// Where the last operation ends just after an interval began, that is no spike.
+    #[test]
+    fn o2_few_operations_and_short_ends_make_no_spikes() {
+        for (ends, most) in [(&[1_000_000u64][..], 1), (&[256_000, 512_001, 1_024_001], 3)] {
+            let mut series = Series::new(1);
+            for end in ends {
+                series.cover(1_024_000_000, 1_024_000_000 + end);
+                series.add(0, 1_024_000_000 + end, 1.0);
+                series.time(1_024_000_000 + end, *end);
+            }
+            let finished = series.finish(ends.len());
+            assert!(finished.intervals.len() <= most);
+            assert!(finished.rates(0).iter().all(|rate| *rate < 20_000.0), "{:?}", finished.rates(0));
+            assert_eq!(finished.amounts[0].iter().sum::<f64>(), ends.len() as f64);
+            assert_eq!(finished.times.iter().flatten().map(Histogram::count).sum::<u64>(), ends.len() as u64);
         }
     }
 }

@@ -298,9 +298,14 @@ impl Gather {
             faults,
             other_faults: self.other_faults,
             slowest: slowest.collect(),
-            series: self.series.finish(),
+            series: self.series.finish(intervals(self.rows)),
         }
     }
+}
+
+/// Eight operations to an interval, as fewer look like noise; of very few, one to each.
+fn intervals(rows: u64) -> usize {
+    usize::try_from((rows / 8).max(rows.min(12))).unwrap_or(usize::MAX)
 }
 
 fn cut(text: &str) -> String {
