@@ -7,6 +7,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Span;
 
 /// An answer with its connection. Dropped after the last byte of the body it gives the connection
 /// back, dropped before it closes it.
@@ -14,13 +15,20 @@ pub struct Answer {
     held: Option<Held>,
     pool: Arc<Pool>,
     replayed: bool,
+    /// Open as long as the body comes.
+    span: Span,
     /// Given up after the connection is back, so that the next in line finds it.
     _turn: OwnedSemaphorePermit,
 }
 
 impl Answer {
     pub(super) fn new(held: Held, pool: Arc<Pool>, turn: OwnedSemaphorePermit) -> Answer {
-        Answer { held: Some(held), pool, replayed: false, _turn: turn }
+        Answer { held: Some(held), pool, replayed: false, span: Span::none(), _turn: turn }
+    }
+
+    pub(super) fn with_span(mut self, span: Span) -> Answer {
+        self.span = span;
+        self
     }
 
     pub(super) fn with_replayed(mut self, replayed: bool) -> Answer {

@@ -1,6 +1,7 @@
 //! The client: who sends a request gets an answer or a failure.
 
 use super::answer::Answer;
+use super::attempt;
 use super::connect::Route;
 use super::connection::Connection;
 use super::dns::{self, Resolver};
@@ -151,6 +152,13 @@ impl Peer {
     /// that is tried twice is a request on a kept connection that turned out to be dead, if it can
     /// be replayed or nothing of it was sent. Dropping the future closes the connection.
     pub async fn send(&self, request: &Request<'_>, limits: &Limits) -> Result<Answer, Failure> {
+        let span = attempt::begin(&self.endpoint, request);
+        let outcome = self.exchanged(request, limits).await;
+        attempt::end(&span, &outcome);
+        outcome.map(|answer| answer.with_span(span))
+    }
+
+    async fn exchanged(&self, request: &Request<'_>, limits: &Limits) -> Result<Answer, Failure> {
         let turn = match limits.deadline {
             Some(deadline) => timeout_at(deadline, self.pool.turn()).await.map_err(|_| {
                 Failure::deadline(Phase::Wait, &self.shown).with_hint("see net.max_connections")

@@ -19,6 +19,7 @@
 //! memory that was lent to it is free at that moment.
 
 pub mod answer;
+mod attempt;
 pub mod auth;
 mod chunked;
 pub mod client;

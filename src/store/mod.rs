@@ -14,6 +14,7 @@ mod place;
 pub mod posix;
 mod registry;
 pub mod s3;
+mod traced;
 mod types;
 
 pub use cached::store_for_object;

@@ -1,5 +1,6 @@
 //! Which backend serves which scheme. A new backend is one line in [`open`].
 
+use super::traced::traced;
 use super::{ObjectStore, StoreRef, azure, direct, file, memory, s3};
 use crate::base::budget::Budget;
 use crate::base::buffer::BufferPool;
@@ -100,13 +101,14 @@ pub fn high_performance_store_for_uri(uri: &str, options: &Options) -> Result<St
 }
 
 fn open(root: Uri, options: &Resolved) -> Result<StoreRef> {
-    Ok(match root.scheme() {
+    let backend: StoreRef = match root.scheme() {
         Scheme::Memory => Arc::new(memory::MemoryStore::open(root)),
         Scheme::File => Arc::new(file::open(root, options)),
         Scheme::Direct => Arc::new(direct::open(root, options)?),
         Scheme::Azure => Arc::new(azure::AzureStore::open(root, options)?),
         Scheme::S3 => Arc::new(s3::S3Store::open(root, options)?),
-    })
+    };
+    Ok(traced(backend))
 }
 
 #[cfg(test)]
