@@ -1,6 +1,7 @@
 //! The report as one page: no script, nothing from elsewhere, and nothing of a log is taken for markup.
 
 use super::chart::{self, Axis, Curve, Spread};
+use super::histogram::Histogram;
 use super::scale::{self, Unit, show_nanos};
 use super::stats::{BUSY, CLASSES, FAILED, Group, READ, Slow, Summary, WRITTEN};
 use crate::base::date::Timestamp;
@@ -200,6 +201,7 @@ fn classes(page: &mut String, summary: &Summary) {
             ),
         );
     }
+    let first = summary.classes.values().any(|group| group.first_bytes.count() > 0);
     let columns = [
         "operation",
         "count",
@@ -214,32 +216,29 @@ fn classes(page: &mut String, summary: &Summary) {
         "first byte, median",
         "first byte, 99 %",
     ];
-    table(
-        page,
-        &columns,
-        summary.classes.iter().map(|((op, class), group)| {
-            let times = &group.times;
-            let time = |nanos| if times.count() == 0 { "–".to_owned() } else { show_nanos(nanos) };
-            let first = |share| match group.first_bytes.count() {
-                0 => "–".to_owned(),
-                _ => show_nanos(group.first_bytes.percentile(share)),
-            };
-            vec![
-                name(*op, *class),
-                scale::count(group.count()),
-                scale::count(group.errors),
-                scale::show(group.bytes as f64, Unit::Bytes),
-                time(times.mean()),
-                time(times.percentile(0.5)),
-                time(times.percentile(0.9)),
-                time(times.percentile(0.99)),
-                time(times.percentile(0.999)),
-                time(times.max()),
-                first(0.5),
-                first(0.99),
-            ]
-        }),
-    );
+    let shown = if first { columns.len() } else { columns.len() - 2 };
+    let rows = summary.classes.iter().map(|((op, class), group)| {
+        let time =
+            |times: &Histogram, nanos| if times.count() == 0 { "–".to_owned() } else { show_nanos(nanos) };
+        let at = |times: &Histogram, share| time(times, times.percentile(share));
+        let mut row = vec![
+            name(*op, *class),
+            scale::count(group.count()),
+            scale::count(group.errors),
+            scale::show(group.bytes as f64, Unit::Bytes),
+            time(&group.times, group.times.mean()),
+            at(&group.times, 0.5),
+            at(&group.times, 0.9),
+            at(&group.times, 0.99),
+            at(&group.times, 0.999),
+            time(&group.times, group.times.max()),
+            at(&group.first_bytes, 0.5),
+            at(&group.first_bytes, 0.99),
+        ];
+        row.truncate(shown);
+        row
+    });
+    table(page, &columns[..shown], rows);
 }
 
 fn errors(page: &mut String, summary: &Summary) {
@@ -276,27 +275,32 @@ fn errors(page: &mut String, summary: &Summary) {
 
 fn slowest(page: &mut String, summary: &Summary) {
     section(page, "slowest", "Slowest operations");
-    let failed = summary.slowest.iter().any(|slow| !slow.error.is_empty());
-    let columns =
-        ["time", "operation", "object", "bytes", "began after", "first byte after", "thread", "row", "error"];
-    let columns = if failed { &columns[..] } else { &columns[..8] };
-    table(
-        page,
-        columns,
-        summary.slowest.iter().map(|slow: &Slow| {
-            vec![
-                show_nanos(slow.duration),
-                slow.op.as_str().to_owned(),
-                slow.uri.clone(),
-                scale::show(slow.bytes as f64, Unit::Bytes),
-                show_nanos(slow.start),
-                slow.first_byte.map_or("–".to_owned(), show_nanos),
-                slow.thread.to_string(),
-                slow.idx.to_string(),
-                slow.error.clone(),
-            ]
-        }),
-    );
+    let slow = &summary.slowest;
+    let failed = slow.iter().any(|slow| !slow.error.is_empty());
+    let first = slow.iter().any(|slow| slow.first_byte.is_some());
+    // What no row has is no column.
+    let columns = |slow: Option<&Slow>| {
+        let cell = |name: &'static str, value: fn(&Slow) -> String| slow.map_or(name.to_owned(), value);
+        let mut cells = vec![
+            cell("time", |slow| show_nanos(slow.duration)),
+            cell("operation", |slow| slow.op.as_str().to_owned()),
+            cell("object", |slow| slow.uri.clone()),
+            cell("bytes", |slow| scale::show(slow.bytes as f64, Unit::Bytes)),
+            cell("began after", |slow| show_nanos(slow.start)),
+        ];
+        if first {
+            cells.push(cell("first byte after", |slow| slow.first_byte.map_or("–".to_owned(), show_nanos)));
+        }
+        cells.push(cell("thread", |slow| slow.thread.to_string()));
+        cells.push(cell("row", |slow| slow.idx.to_string()));
+        if failed {
+            cells.push(cell("error", |slow| slow.error.clone()));
+        }
+        cells
+    };
+    let names = columns(None);
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    table(page, &names, slow.iter().map(|slow| columns(Some(slow))));
 }
 
 fn endpoints(page: &mut String, summary: &Summary) {
