@@ -22,9 +22,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cmake -S . -B /build -DCMAKE_INSTALL_PREFIX=/usr -DS3DLIO_CARGO_TARGET_DIR=/src/target \
     && cmake --build /build \
     && DESTDIR=/out cmake --install /build \
-    && mkdir -p /runtime \
-    && cd /out \
-    && cp -a --parents usr/bin usr/share/bash-completion usr/lib/*/libs3dlio.so.* /runtime
+    && mkdir /runtime
+WORKDIR /out
+# The library by its own name and the SONAME; what only a compiler wants stays out.
+RUN cp -a --parents usr/bin usr/share/bash-completion usr/lib/*/libs3dlio.so.* /runtime
 
 # ---- dev: to compile programs against the library
 FROM debian:${DEBIAN}-slim AS dev
@@ -46,7 +47,7 @@ RUN apt-get update \
     && useradd --create-home --uid 1000 s3dlio
 COPY --from=build /runtime/ /
 RUN ldconfig
-USER s3dlio
+USER 1000
 WORKDIR /data
 ENTRYPOINT ["s3dlio"]
 CMD ["--help"]
