@@ -50,6 +50,27 @@ def wheel(tmp_path_factory):
     return path
 
 
+def test_the_command_comes_with_the_wheel(wheel, tmp_path):
+    command = Path(LIBRARY).with_name("s3dlio")
+    if not command.is_file():
+        pytest.skip(f"there is no {command}")
+    venv.create(tmp_path / "env", with_pip=False, symlinks=True)
+    python = tmp_path / "env" / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+    assert run(tmp_path / "env" / "bin" / "s3dlio", "version").split() == ["s3dlio", "0.1.0"]
+
+
+def test_a_command_that_is_named_but_missing_is_an_error(tmp_path):
+    (tmp_path / "s3dlio").mkdir()
+    for name in ("pyproject.toml", "setup.py", "README.md", "s3dlio/__init__.py"):
+        (tmp_path / name).write_bytes((SOURCE / name).read_bytes())
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_scripts"], cwd=tmp_path, capture_output=True, text=True,
+        env={"PATH": os.environ["PATH"], "S3DLIO_LIBRARY": LIBRARY, "S3DLIO_COMMAND": "/no/such/command"}, timeout=120,
+    )
+    assert done.returncode != 0 and "S3DLIO_COMMAND names /no/such/command" in done.stderr
+
+
 def test_the_wheel_carries_the_library_for_any_python_3(wheel):
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     assert wheel.name == f"s3dlio-0.1.0-py3-none-{platform}.whl"
