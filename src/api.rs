@@ -67,6 +67,7 @@ pub mod loader {
 /// Counters of the process: docs/metrics.md.
 pub mod metrics {
     pub use crate::metrics::{Gauges, json, prometheus};
+    pub use crate::store::{direct::fallbacks as direct_fallbacks, posix::io_uring_fallbacks};
 }
 
 /// For programs that bring their own memory, implement a backend, or have no async runtime.

@@ -3,9 +3,11 @@
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import boto3
 import pytest
@@ -323,6 +325,28 @@ def test_k1_config_masks_secrets_and_says_where_values_come_from():
     everything = ok("config").out + ok("config", "--doc").out + ok("ls", "/", "-vvv", JSON).err
     assert SECRET_KEY not in everything
     assert "belongs to no option" in ok("config", env={"S3DLIO_NO_SUCH": "1"}).err
+
+
+def test_k1_an_op_log_and_counters_of_a_run(store, tree, tmp_path):
+    root, log = store.fresh(), tmp_path / "run.tsv"
+    ran = ok("upload", tree, root, "--op-log", log, "--stats")
+    rows = log.read_text().splitlines()
+    assert rows[0].startswith("idx\tthread\top\tclient_id\tn_objects\tbytes\tendpoint\tfile")
+    puts = [row.split("\t") for row in rows[1:] if row.split("\t")[2] == "PUT"]
+    assert len(puts) == len(content(tree)) and SECRET_KEY not in log.read_text()
+    assert sum(int(row[5]) for row in puts) == sum(map(len, content(tree).values()))
+    counters = json.loads(ran.err.splitlines()[-1])
+    assert counters["operations"]["PUT"]["count"] == len(puts)
+    assert "# TYPE" in ok("ls", root, "--stats=prometheus").err
+    assert run("ls", root, "--op-log", tmp_path / "no" / "folder.tsv").code != 0
+
+
+def test_k1_the_examples_of_the_guide_run():
+    guide = (Path(__file__).parents[2] / "docs/command.md").read_text()
+    commands = [line[2:] for line in guide.splitlines() if line.startswith("$ s3dlio ")]
+    assert len(commands) > 5
+    for command in commands:
+        ok(*shlex.split(command)[1:])
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -6,7 +6,8 @@ use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::signal::Stop;
 use clap::ArgMatches;
-use s3dlio::api::advanced::{OPTION_TABLE, block_on, set_log_sink, shutdown};
+use s3dlio::api::advanced::{OPTION_TABLE, block_on, oplog, set_log_sink, shutdown};
+use s3dlio::api::metrics;
 use s3dlio::api::{Error, Options, Result, Store, store_for_uri};
 use std::collections::HashMap;
 use std::future::Future;
@@ -27,6 +28,10 @@ pub struct App {
     /// How many -v there were.
     pub verbose: u8,
     pub quiet: bool,
+    /// Whether an op-log has to be closed at the end.
+    logs: bool,
+    /// In which form the counters are printed at the end.
+    stats: Option<String>,
     /// One store for each root that was asked for.
     stores: Mutex<HashMap<String, Store>>,
 }
@@ -58,7 +63,12 @@ impl App {
         };
         set_log_sink(Some(Box::new(sink)), level)?;
         let stop = Stop::install()?;
-        Ok(App { options, out, stop, progress, verbose, quiet, stores: Mutex::default() })
+        let log = given.get_one::<String>("op-log");
+        if let Some(path) = log {
+            oplog::start(path, &options)?;
+        }
+        let (logs, stats) = (log.is_some(), given.get_one("stats").cloned());
+        Ok(App { logs, stats, options, out, stop, progress, verbose, quiet, stores: Mutex::default() })
     }
 
     /// The store at a root URI; opened once.
@@ -102,7 +112,7 @@ impl App {
     /// Shows what went wrong, cleans up and gives the exit code.
     pub fn end(&self, outcome: Outcome) -> ExitCode {
         let outcome = outcome.and_then(|()| self.out.flush());
-        let code = match &outcome {
+        let mut code = match &outcome {
             Ok(()) => 0,
             Err(failure) => {
                 if let Failure::Failed(error) = failure {
@@ -119,6 +129,32 @@ impl App {
         if let Err(error) = shutdown(CLEAN_UP) {
             output::complain(&format!("s3dlio: warning: {error}"));
         }
+        if let Some(form) = &self.stats {
+            self.print_stats(form);
+        }
+        // A log that is not whole is a failure of a run that was asked for one.
+        match if self.logs { oplog::stop() } else { Ok(oplog::Summary::default()) } {
+            Ok(log) if log.dropped > 0 => {
+                output::complain(&format!("s3dlio: warning: the op-log lacks {} operations", log.dropped));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.report(&error);
+                code = if code == 0 { Failure::Failed(error).code() } else { code };
+            }
+        }
         ExitCode::from(code)
+    }
+    fn print_stats(&self, form: &str) {
+        let log = oplog::progress();
+        let gauges = metrics::Gauges {
+            direct_fallbacks: metrics::direct_fallbacks(),
+            io_uring_fallbacks: metrics::io_uring_fallbacks(),
+            oplog_rows: log.rows,
+            oplog_dropped: log.dropped,
+            ..metrics::Gauges::default()
+        };
+        let text = if form == "prometheus" { metrics::prometheus(&gauges) } else { metrics::json(&gauges) };
+        output::complain(text.trim_end());
     }
 }

@@ -49,6 +49,13 @@ fn shared() -> Vec<Arg> {
         arg("op-log")
             .value_name("FILE")
             .help("Write every operation as a row in the format of MinIO's warp; .zst at the end compresses"),
+        arg("stats")
+            .value_name("FORM")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("json")
+            .value_parser(["json", "prometheus"])
+            .help("Print the run's counters to standard error at its end: json (the default) or prometheus"),
         arg("json").action(ArgAction::SetTrue).help("Print JSON lines"),
         arg("quiet").short('q').action(ArgAction::SetTrue).help("No progress, remarks and warnings"),
         arg("verbose").short('v').action(ArgAction::Count).help("Say what is done; -vv and -vvv log more"),
