@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = os.environ["S3DLIO_COMMAND"]
+COMMAND = os.environ["S3DLIO_TEST_COMMAND"]
 SEAWEED = os.environ.get("S3DLIO_TEST_SEAWEED")
 AZURITE = os.environ.get("S3DLIO_TEST_AZURITE")
 ACCESS_KEY, SECRET_KEY = "s3dliotest", "s3dliotestsecret"

@@ -125,14 +125,10 @@ impl App {
                 failure.code()
             }
         };
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        if let Err(error) = shutdown(CLEAN_UP) {
-            output::complain(&format!("s3dlio: warning: {error}"));
-        }
         if let Some(form) = &self.stats {
             self.print_stats(form);
         }
-        // A log that is not whole is a failure of a run that was asked for one.
+        // Before the shutdown, which closes it without a word. A log that is not whole is a failure of a run that was asked for one.
         match if self.logs { oplog::stop() } else { Ok(oplog::Summary::default()) } {
             Ok(log) if log.dropped > 0 => {
                 output::complain(&format!("s3dlio: warning: the op-log lacks {} operations", log.dropped));
@@ -142,6 +138,10 @@ impl App {
                 self.report(&error);
                 code = if code == 0 { Failure::Failed(error).code() } else { code };
             }
+        }
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if let Err(error) = shutdown(CLEAN_UP) {
+            output::complain(&format!("s3dlio: warning: {error}"));
         }
         ExitCode::from(code)
     }

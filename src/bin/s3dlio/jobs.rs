@@ -103,7 +103,7 @@ pub struct Items<I> {
 impl<I> Items<I> {
     /// One more item, of so many bytes; a failure where nobody takes it up any more.
     pub async fn send(&self, item: I, bytes: u64) -> Outcome {
-        self.counters.expect(bytes);
+        self.counters.announce(bytes);
         // The run ended, and says why.
         self.sender.send(item).await.map_err(|_| Failure::Partly)
     }

@@ -26,7 +26,7 @@ pub struct Counters {
 
 impl Counters {
     /// One more object to do.
-    pub fn expect(&self, bytes: u64) {
+    pub fn announce(&self, bytes: u64) {
         self.all_objects.fetch_add(1, Relaxed);
         self.all_bytes.fetch_add(bytes, Relaxed);
     }
