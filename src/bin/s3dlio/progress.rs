@@ -137,7 +137,8 @@ fn message(what: &str, known: bool, objects: (u64, u64), bytes: (u64, u64), time
     }
     line += &format!("{what} {}/{} objects", objects.0, objects.1);
     if bytes.1 > 0 || bytes.0 > 0 {
-        line += &format!(", {}/{}, {}", text::size(bytes.0), text::size(bytes.1), text::rate(bytes.0, time));
+        let all = if bytes.1 > 0 { format!("/{}", text::size(bytes.1)) } else { String::new() };
+        line += &format!(", {}{all}, {}", text::size(bytes.0), text::rate(bytes.0, time));
     } else {
         line += &format!(", {:.0}/s", text::per_second(objects.0, time));
     }
