@@ -23,13 +23,14 @@ class Client:
 
 @dataclass
 class Goal:
-    """`ours` divided by `of`, or the figure itself where `of` is None, is at most (at least) `bound`."""
+    """`client` divided by `of`, or the figure itself where `of` is None, is at most (at least) `bound`."""
 
     metric: str  # cpu, rate, wall, rss or extra
     bound: float
     of: Optional[str] = None  # a client of the case, or CASE/CLIENT
     at_least: bool = False
     less: Optional[str] = None  # a client whose figure is taken off ours first
+    client: str = "ours"
 
 
 @dataclass
@@ -289,14 +290,80 @@ def loader(w, size, count):
     w.nginx.list(str(size), n, size)
     same = dict(endpoint=f"http://127.0.0.1:{w.nginx.port}", prefix=size, count=n, size=size, batch=64)
     passes = w.scale(3, 1)
-    clients = {who: w.loader(who, passes=passes, **same) for who in ("ours", "completion", "get_many")}
-    goals = [Goal("rate", 0.85, "get_many", at_least=True)]
+    ways = ("ours", "completion", "given", "given_completion", "get_many")
+    clients = {who: w.loader(who, passes=passes, **same) for who in ways}
+    # The bare call has its keys: so has what is compared with it.
+    goals = [Goal("rate", 0.85, "get_many", at_least=True, client=who) for who in ("given", "given_completion")]
     for peer, times in (("s3torch", 5), ("s3dlio_0_10", 3)) if w.peers else ():
         clients[peer] = w.loader(peer, passes=1, **same)
         goals += [Goal("rate", times, peer, at_least=True), Goal("cpu", 1 / times, peer)]
     if w.peers:
         clients["ours_torch"] = w.loader("ours_torch", passes=passes, **same)
     return Case(f"Python: an epoch of {n} objects of {size // KIB} KiB in batches of 64", clients, goals, small=True)
+
+
+def loader_seaweed(w, size, count):
+    """SeaweedFS takes most of the machine: objects per second say little about us, client CPU does."""
+    n = w.scale(count, count // 10)
+    _, options = w.real("seaweed", size, n)
+    same = dict(endpoint=options["s3.endpoint"], prefix=size, count=n, size=size, batch=64, passes=1)
+    clients = {who: w.loader(who, **same) for who in ("ours", "completion", "get_many")}
+    goals = []
+    for peer, times in (("s3torch", 5), ("s3dlio_0_10", 3)) if w.peers else ():
+        clients[peer] = w.loader(peer, **same)
+        goals += [Goal("cpu", 1 / times, peer)]
+    return Case(f"SeaweedFS: an epoch of {n} objects of {size // KIB} KiB in batches of 64", clients, goals, small=True)
+
+
+def loader_files(w, size, count):
+    n = w.scale(count, count // 10)
+    folder = w.files(size, n)
+    threads = len(os.sched_getaffinity(0))
+    same = dict(count=n, size=size, passes=w.scale(10, 1))
+    return Case(
+        f"an epoch of {n} cached files of {size // KIB} KiB in batches of 64; the limit has {threads} threads",
+        {
+            "ours": w.client("draw", f"file://{folder}", **same),
+            "completion": w.client("draw", f"file://{folder}", **{"loader.order": "completion"}, **same),
+            "get_many": w.client("get_many", f"file://{folder}", **same),
+            "limit": w.limit("files", folder=folder, threads=threads, **same),
+        },
+        [Goal("rate", 0.85, "limit", at_least=True)],
+        small=True,
+    )
+
+
+def loader_late(w):
+    size, n = KIB, w.scale(40_000, 1_000)
+    prompt, late = w.late_objects(size, n, 0.05)
+    # As many requests as may be late at that rate.
+    options = {"loader.in_flight": 64, "net.max_connections": 1024}
+    same = dict(count=n, size=size, **options, **{"loader.order": "completion"})
+    return Case(
+        f"an epoch of {n} objects, of which 5 % come 500 ms late, in the order of arrival",
+        {
+            "ours": w.client("draw", late, **same),
+            "prompt": w.client("draw", prompt, **same),
+            "ordered": w.client("draw", late, **{**same, "loader.order": "ordered"}),
+        },
+        [Goal("rate", 0.9, "prompt", at_least=True)],
+        small=True,
+    )
+
+
+def loader_first_batch(w):
+    size, n = KIB, w.scale(10_000_000, 100_000)
+    endpoint, manifest = w.listed(size, n)
+    same = dict(endpoint=endpoint, prefix="listed", count=n, size=size, batch=64, passes=1)
+    text = manifest.stat().st_size
+    return Case(
+        f"from the opening of a dataset of {n:,} objects to its first batch: as it is listed, or from a manifest of "
+        f"{text / MIB:.0f} MiB in shuffled order",
+        {"ours": w.loader("listed", "first", **same), "manifest": w.loader("manifest", "first", manifest=manifest, **same)},
+        # The text itself is mapped, not copied.
+        [Goal("extra", 0.2 * text + 64 * MIB, client="manifest")],
+        small=True,
+    )
 
 
 def tensors(w):
@@ -426,6 +493,10 @@ CASES = {
     "python_put_64m": python_put_64m,
     "loader_4k": lambda w: loader(w, 4 * KIB, 20_000),
     "loader_115k": lambda w: loader(w, 115 * KIB, 4_000),
+    "loader_files_4k": lambda w: loader_files(w, 4 * KIB, 20_000),
+    "loader_files_115k": lambda w: loader_files(w, 115 * KIB, 4_000),
+    "loader_late": loader_late,
+    "loader_first_batch": loader_first_batch,
     "checkpoint_save": checkpoint_save,
     "checkpoint_load": checkpoint_load,
     "checkpoint_async": checkpoint_async,
@@ -436,6 +507,8 @@ REAL = {
     "seaweed_get_64m": lambda w: real(w, "seaweed", "get_into", 64 * MIB, w.scale(8, 2), 8),
     "azurite_get_4k": lambda w: real(w, "azurite", "get_many", 4 * KIB, w.scale(1_000, 200), 16),
     "azurite_get_64m": lambda w: real(w, "azurite", "get_into", 64 * MIB, w.scale(8, 2), 8),
+    "loader_seaweed_4k": lambda w: loader_seaweed(w, 4 * KIB, 20_000),
+    "loader_seaweed_115k": lambda w: loader_seaweed(w, 115 * KIB, 4_000),
     "checkpoint_seaweed_save": lambda w: checkpoint_seaweed(w, "save"),
     "checkpoint_seaweed_load": lambda w: checkpoint_seaweed(w, "load"),
 }

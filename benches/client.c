@@ -6,6 +6,7 @@
      put       objects from one memory of the caller's
      put_many  the same in one call
      write     objects through a writer, in pieces of piece=BYTES that are handed over without a copy
+     draw      one epoch of a loader over all objects, in batches of batch=N
      upload    the objects 0..count with the bytes that the others expect; creates the container
      idle      after one put and one get: prints what the process holds
 
@@ -14,6 +15,7 @@
 #include "common.h"
 #include <s3dlio.h>
 
+static s3dlio_options *options;
 static s3dlio_store *store;
 static char **keys;
 static char *payload;
@@ -26,7 +28,6 @@ static void must(int32_t status, s3dlio_error *error, const char *what) {
 #define CALL(function, ...) do { s3dlio_error *error_ = NULL; must(function(__VA_ARGS__, &error_), error_, #function); } while (0)
 
 static void open_store(void) {
-    s3dlio_options *options = NULL;
     s3dlio_error *error = NULL;
     must(s3dlio_options_new(&options, &error), error, "s3dlio_options_new");
     for (int i = 2; i < arguments; i++) {
@@ -39,7 +40,6 @@ static void open_store(void) {
     const char *uri = text("uri", NULL);
     if (!uri) die("uri= is missing");
     CALL(s3dlio_store_open, uri, options, &store);
-    s3dlio_options_free(options);
     keys = calloc(count, sizeof *keys);
     for (size_t i = 0; i < count; i++)
         if (asprintf(&keys[i], "%zu", i % distinct) < 0) die("no memory");
@@ -66,6 +66,40 @@ static void get_one(size_t index, size_t thread) {
 }
 
 static void get_into(void) { spread(get_one); }
+
+/* ---- draws */
+
+static s3dlio_dataset *dataset;
+
+static void open_dataset(void) {
+    char **uris = calloc(count, sizeof *uris);
+    for (size_t i = 0; i < count; i++)
+        if (asprintf(&uris[i], "%s/%s", text("uri", NULL), keys[i]) < 0) die("no memory");
+    CALL(s3dlio_dataset_open_uris, (const char *const *)uris, count, NULL, 0, options, &dataset);
+    for (size_t i = 0; i < count; i++) free(uris[i]);
+    free(uris);
+}
+
+static void draw(void) {
+    s3dlio_loader *loader = NULL;
+    s3dlio_batch *batch = NULL;
+    s3dlio_loader_params params = {.batch_size = number("batch", 64)};
+    CALL(s3dlio_loader_open, dataset, &params, sizeof params, options, &loader);
+    size_t drawn = 0;
+    s3dlio_error *error = NULL;
+    int32_t status;
+    while ((status = s3dlio_loader_next(loader, &batch, &error)) == S3DLIO_OK) {
+        const s3dlio_sample *samples = s3dlio_batch_samples(batch);
+        for (size_t i = 0; i < s3dlio_batch_count(batch); i++, drawn++) {
+            if (samples[i].length != size) die("item %zu has another size", (size_t)samples[i].index);
+            if (checking) check(samples[i].data, size, samples[i].index % distinct, 0);
+        }
+        s3dlio_batch_free(batch);
+    }
+    if (status != S3DLIO_END) must(status, error, "s3dlio_loader_next");
+    if (drawn != count) die("%zu items were drawn, not %zu", drawn, count);
+    s3dlio_loader_free(loader);
+}
 
 /* ---- puts */
 
@@ -145,6 +179,7 @@ int main(int argc, char **argv) {
         return measure(get_into), 0;
     }
     payload = memory(size);
+    if (!strcmp(operation, "draw")) return open_dataset(), measure(draw), 0;
     if (!strcmp(operation, "upload")) return upload(), 0;
     fill(payload, size, 0);
     if (!strcmp(operation, "put_many")) return measure(put_many), 0;

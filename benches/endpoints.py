@@ -1,17 +1,21 @@
 """The servers that the benchmarks talk to."""
 
 import contextlib
+import http.server
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.parse
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/support"))
-from servers import ACCESS_KEY, REGION, SECRET_KEY, die_with_parent, free_ports, http  # noqa: E402
+from servers import ACCESS_KEY, REGION, SECRET_KEY, die_with_parent, free_ports  # noqa: E402
+from servers import http as request  # noqa: E402
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": REGION}
 # Azurite's well-known key.
@@ -144,6 +148,54 @@ class Program:
 def faultd(binary: Path) -> Program:
     """S3 whose latency can be set."""
     return Program([str(binary), "--s3", "127.0.0.1:0"])
+
+
+class Listed:
+    """S3 with the objects PREFIX/0 .. PREFIX/COUNT-1 of one size, of which nothing is stored: pages of 1,000 keys are made
+    up as they are asked for."""
+
+    def __init__(self, count: int, size: int):
+        outer, body = self, b"x" * size
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                url = urllib.parse.urlsplit(self.path)
+                query = dict(urllib.parse.parse_qsl(url.query))
+                payload = outer.page(query).encode() if "list-type" in query else body
+                self.send_response(200)
+                self.send_header("ETag", '"x"')
+                self.send_header("Content-Length", str(len(payload)))
+                self.end_headers()
+                self.wfile.write(payload)
+
+            def log_message(self, *_):
+                pass
+
+        self.count, self.size = count, size
+        class Server(http.server.ThreadingHTTPServer):
+            request_queue_size = 1024  # many connect at once
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def page(self, query: dict) -> str:
+        start = int(query.get("continuation-token", 0))
+        end = min(start + 1000, self.count)
+        prefix = query.get("prefix", "")
+        entries = "".join(
+            f"<Contents><Key>{prefix}{index:08}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+            f"<ETag>&quot;x&quot;</ETag><Size>{self.size}</Size></Contents>" for index in range(start, end))
+        more = f"<NextContinuationToken>{end}</NextContinuationToken>" if end < self.count else ""
+        return ('<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+                f"<Name>bench</Name><Prefix>{prefix}</Prefix><KeyCount>{end - start}</KeyCount><MaxKeys>1000</MaxKeys>"
+                f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{more}{entries}</ListBucketResult>")
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 def real(name: str) -> Program:

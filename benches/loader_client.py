@@ -1,8 +1,10 @@
 """Batches of training data from Python: our loader, our bare call for many objects, and what others take for it.
 
 loader_client.py WHO draw endpoint=URL prefix=TEXT count=N size=BYTES batch=N passes=N
+loader_client.py WHO first endpoint=URL prefix=TEXT count=N size=BYTES batch=N passes=1 [manifest=FILE]
 
 One pass, an epoch, warms up connections and workers and is not measured. CPU is of the process and its workers.
+`first` is cold: from the opening of the dataset to the first batch; extra is the memory that is more than before.
 Prints one line of JSON.
 """
 
@@ -55,6 +57,20 @@ class Ours(Peer):
 
 class OursCompletion(Ours):
     order = {"loader_order": "completion", "shuffle": "window"}
+
+
+class OursGiven(Ours):
+    """The same keys as the bare call, and no listing."""
+
+    def open(self):
+        import s3dlio
+
+        self.library = s3dlio
+        self.dataset = s3dlio.Dataset.of(self.uris, {"s3.endpoint": self.endpoint})
+
+
+class OursGivenCompletion(OursGiven):
+    order = {"loader_order": "completion"}
 
 
 class OursGetMany(Peer):
@@ -131,8 +147,8 @@ class S3dlio010(Peer):
         return asyncio.run(draw())
 
 
-PEERS = {"ours": Ours, "completion": OursCompletion, "get_many": OursGetMany, "ours_torch": OursTorch, "s3torch": S3Torch,
-         "s3dlio_0_10": S3dlio010}
+PEERS = {"ours": Ours, "completion": OursCompletion, "given": OursGiven, "given_completion": OursGivenCompletion,
+         "get_many": OursGetMany, "ours_torch": OursTorch, "s3torch": S3Torch, "s3dlio_0_10": S3dlio010}
 
 
 def cpu():
@@ -146,8 +162,36 @@ def cpu():
     return used
 
 
+def resident():
+    """Bytes of memory in use, without files that are mapped."""
+    with open("/proc/self/status") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    return int(fields["RssAnon"].split()[0]) << 10
+
+
+def first(who, arguments):
+    import s3dlio
+
+    options = {"s3.endpoint": arguments["endpoint"], "loader.order": "completion"}
+    shuffle = {"loader_shuffle": "full"} if who == "manifest" else {}
+    before, used, began = resident(), cpu(), time.perf_counter()
+    if who == "manifest":
+        dataset = s3dlio.Dataset.manifest(arguments["manifest"], options)
+    else:
+        dataset = s3dlio.Dataset(f"s3://{BUCKET}/{arguments['prefix']}/", options)
+    with s3dlio.Loader(dataset, int(arguments["batch"]), **shuffle) as loader:
+        batch = next(loader)
+        wall, extra = time.perf_counter() - began, resident() - before
+        if [len(sample.data) for sample in batch] != [int(arguments["size"])] * int(arguments["batch"]):
+            raise SystemExit("the first batch is another one")
+    print(json.dumps({"passes": 1, "objects": len(batch), "bytes": len(batch) * int(arguments["size"]), "wall": wall,
+                      "cpu": cpu() - used, "rss": peak(), "extra": extra, "switches": 0}), flush=True)
+
+
 def main():
     arguments = dict(argument.split("=", 1) for argument in sys.argv[3:])
+    if sys.argv[2] == "first":
+        return first(sys.argv[1], arguments)
     peer, passes = PEERS[sys.argv[1]](arguments), int(arguments["passes"])
     expected = peer.count, peer.count * peer.size
     before = began = None

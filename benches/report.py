@@ -11,7 +11,7 @@ from html import escape
 from statistics import median
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-METRICS = {"cpu": "CPU", "rate": "throughput", "wall": "wall time", "rss": "peak RSS", "extra": "peak RSS over the tensors"}
+METRICS = {"cpu": "CPU", "rate": "throughput", "wall": "wall time", "rss": "peak RSS", "extra": "more memory than before"}
 
 
 def first_line(*command):
@@ -98,7 +98,9 @@ def goals(cases, results):
                 what = f"{METRICS[goal.metric]} {limit} {fraction(goal.bound)} of {goal.of}'s"
             if goal.less:
                 what += f" and {goal.less}"
-            ours = [figure(row, goal.metric) for row in results[name]["ours"]]
+            if goal.client != "ours":
+                what = f"{goal.client}: {what}"
+            ours = [figure(row, goal.metric) for row in results[name][goal.client]]
             if goal.less:
                 ours = [mine - figure(row, goal.metric) for mine, row in zip(ours, results[name][goal.less])]
             if goal.of is None:

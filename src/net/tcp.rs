@@ -114,13 +114,14 @@ impl AsyncWrite for Tcp {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::runtime;
     use std::io::Write as _;
     use std::net::TcpListener;
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn what_arrived_is_acknowledged_at_once_when_asked() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();

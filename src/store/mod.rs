@@ -51,8 +51,9 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     async fn get_into(&self, key: &str, request: GetRequest, dst: Window) -> Result<GetResult>;
 
     /// Whole objects, in order, `at_once` of them at the same time; `None` from a store that has no better
-    /// way than one [`ObjectStore::get_into`] for each.
-    async fn get_batch(&self, _keys: &[String], _at_once: usize) -> Option<GotBatch> {
+    /// way than one [`ObjectStore::get_into`] for each. `admit` is asked once an object's size is known, before
+    /// there is memory for it.
+    async fn get_batch(&self, _keys: &[String], _at_once: usize, _admit: Admit<'_>) -> Option<GotBatch> {
         None
     }
 

@@ -54,11 +54,14 @@ pub struct GetResult {
     pub meta: ObjectMeta,
 }
 
+/// Whether there is room for so many bytes of this one of the keys.
+pub type Admit<'a> = &'a (dyn Fn(usize, u64) -> bool + Sync);
+
 /// Many whole objects that were read together.
 #[derive(Debug)]
 pub struct GotBatch {
-    /// One per key, in order.
-    pub results: Vec<Result<Buffer>>,
+    /// One per key, in order; `None` where its size was refused.
+    pub results: Vec<Option<Result<Buffer>>>,
     /// So many of them, one after the other, were read at the same time; the last piece may be smaller.
     pub size: usize,
     /// Of each piece, when it began and how long it took.

@@ -3,11 +3,11 @@
 use super::batch;
 use super::range::{Pin, RangePlan, check_range, read_first, read_pinned, read_range};
 use super::tasks::{run_all, try_run_all};
-use crate::base::buffer::{Buffer, BufferPool, Window};
+use crate::base::buffer::{ALIGNMENT, Buffer, BufferPool, Window};
 use crate::base::op::Op;
 use crate::error::{Code, Error, Result};
 use crate::options;
-use crate::store::{GetResult, ObjectMeta, Store, range_len};
+use crate::store::{Admit, GetResult, ObjectMeta, Store, range_len};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ pub async fn get(store: &Store, key: &str) -> Result<Buffer> {
 
 async fn whole(store: &Store, key: &str) -> Result<Buffer> {
     if store.capabilities().blocking_io
-        && let Some(mut batch) = batch::get(store, &[key.to_owned()]).await
-        && let Some(only) = batch.results.pop()
+        && let Some(mut batch) = batch::get(store, &[key.to_owned()], &|_, _| true).await
+        && let Some(Some(only)) = batch.results.pop()
     {
         return only;
     }
@@ -124,7 +124,9 @@ async fn admitted<F: Future<Output = ()>>(
             }
             false => {
                 let most = usize::try_from(plan.threshold).unwrap_or(usize::MAX).max(FIRST);
-                wanted.min(usize::try_from(first).unwrap_or(usize::MAX)).clamp(1, most)
+                // No buffer is smaller; and some services have no answer to the first byte of an empty object.
+                let first = usize::try_from(first).unwrap_or(usize::MAX).max(ALIGNMENT);
+                wanted.min(first).clamp(1, most)
             }
         };
         let (head, meta) = read_first(store, key, offset, first_len, if_match).await?;
@@ -194,12 +196,24 @@ pub async fn get_ranges(store: &Store, key: &str, ranges: Vec<(u64, Window)>) ->
     Ok(results.into_iter().map(|got| got.bytes).collect())
 }
 
+/// Many objects at once, from a store that has a way of its own for that; `None` from others. For callers with a budget:
+/// `admit` is asked once an object's size is known, and where it refuses there is no result.
+pub async fn get_batch(
+    store: &Store,
+    keys: &[String],
+    admit: Admit<'_>,
+) -> Option<Vec<Option<Result<Buffer>>>> {
+    let batch = batch::get(store, keys, admit).await?;
+    batch.report(store, keys);
+    Some(batch.results)
+}
+
 /// Many objects in one call, `transfer.get_many_concurrency` of them at once; one result each, in
 /// the order of `keys`.
 pub async fn get_many(store: &Store, keys: Vec<String>) -> Vec<Result<Buffer>> {
-    if let Some(batch) = batch::get(store, &keys).await {
-        batch.report(store, &keys);
-        return batch.results;
+    if let Some(results) = get_batch(store, &keys, &|_, _| true).await {
+        let missing = || Err(Error::new(Code::Internal, "an object of a batch was not read"));
+        return results.into_iter().map(|result| result.unwrap_or_else(missing)).collect();
     }
     let limit = store.options().size(&options::TRANSFER_GET_MANY_CONCURRENCY);
     let inline = store.capabilities().blocking_io;

@@ -23,7 +23,7 @@ mod writer;
 pub use codec::decompress;
 pub use delete::delete_prefix;
 pub use exact::{read_exact, run_apart};
-pub use get::{get, get_admitted, get_into, get_many, get_range, get_range_into, get_ranges};
+pub use get::{get, get_admitted, get_batch, get_into, get_many, get_range, get_range_into, get_ranges};
 pub use list::Lister;
 pub use progress::count_bytes;
 pub use put::{put, put_many};

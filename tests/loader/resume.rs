@@ -2,7 +2,6 @@
 
 use crate::support::*;
 use s3dlio::Code;
-use s3dlio::api::advanced::ObjectStore;
 use s3dlio::api::loader::{Dataset, DatasetParams, Format, Loader, LoaderParams, merge_states};
 use s3dlio::api::{self, Options};
 use s3dlio::formats::tfrecord;

@@ -3,29 +3,21 @@
 use super::super::sampler::{Origin, Runs, Shard, Shuffle};
 use super::super::source::{Indexed, Location};
 use super::super::stats::Stats;
-use super::fetch::{check, failure, fetch_one, plain, sample};
+use super::lane::{Lane, replace_late};
 use super::lateness::Lateness;
-use super::{Bounds, Held, Lanes, Outcome, Room, Starter, Tag, Taken, panicked};
+use super::{Bounds, Held, Lanes, Outcome, Room, Taken, panicked};
 use crate::base::sync::lock;
 use crate::error::{Error, Result};
-use crate::runtime;
-use crate::transfer;
-use bytes::Bytes;
-use futures_util::FutureExt;
 use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// Items that a lane on a store that blocks takes at once.
 const CHUNK: usize = 64;
 /// Threads for stores that block.
 const MAX_THREADS: usize = 8;
-/// However patient one has to be with items, their lateness is looked at so often.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which items there are, and in what order.
 #[derive(Debug)]
@@ -73,20 +65,20 @@ pub struct ItemEngine {
 pub struct Shared {
     pub(super) bounds: Bounds,
     draw: ItemPlan,
-    plan: Mutex<Plan>,
+    pub(super) plan: Mutex<Plan>,
     /// For lanes, when batches were drawn, items were fed, or all ends.
     pub(super) room: Notify,
     /// For the feeder, when what it fed runs low.
     pub(super) hungry: Notify,
     /// For who looks after lanes that are late, when there is work again.
-    busy: Notify,
+    pub(super) busy: Notify,
     /// For who draws.
     ready: Notify,
     listed: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Plan {
+pub(super) struct Plan {
     /// The next draw, and the one after the last.
     next: u64,
     end: u64,
@@ -103,23 +95,23 @@ struct Plan {
     /// In the order of arrival: what came.
     came: VecDeque<Outcome>,
     taken: u64,
-    in_flight: u64,
+    pub(super) in_flight: u64,
     /// An item went past the bounds and is on its way.
-    over: bool,
-    room: Room,
+    pub(super) over: bool,
+    pub(super) room: Room,
     /// How many items who draws waits for; 0 where nobody does.
     wanted: usize,
-    lateness: Lateness,
+    pub(super) lateness: Lateness,
     /// Nobody looks who is late, as nothing is under way.
-    unwatched: bool,
-    closed: bool,
+    pub(super) unwatched: bool,
+    pub(super) closed: bool,
 }
 
 /// What a lane does next.
-struct Ticket {
+pub(super) struct Ticket {
     /// In the order in which items were taken.
-    number: u64,
-    draw: u64,
+    pub(super) number: u64,
+    pub(super) draw: u64,
     fed: Option<(u64, Location)>,
 }
 
@@ -270,7 +262,7 @@ impl Plan {
         self.slots.len() - self.frontier
     }
 
-    fn is_drained(&self) -> bool {
+    pub(super) fn is_drained(&self) -> bool {
         self.complete && self.fed.is_empty() && (self.next >= self.end || self.end == u64::MAX)
     }
 
@@ -344,7 +336,7 @@ impl Plan {
     }
 
     /// Whether the item is one that the batch under way cannot do without, and none other went past the bounds.
-    fn is_needed(&self, number: u64, bounds: &Bounds) -> bool {
+    pub(super) fn is_needed(&self, number: u64, bounds: &Bounds) -> bool {
         let wanted =
             if self.wanted > 0 { self.wanted } else { usize::try_from(bounds.batch).unwrap_or(usize::MAX) };
         let next = !bounds.in_order || number == self.base + self.frontier as u64;
@@ -393,7 +385,7 @@ impl Shared {
 
     /// Leaves what came and takes what is next, at most `most` items; `None` at the end. Wakes who draws where he has
     /// what he waits for.
-    fn exchange(
+    pub(super) fn exchange(
         &self,
         lane: Option<usize>,
         came: &mut Vec<(u64, Outcome)>,
@@ -454,7 +446,7 @@ impl Shared {
         if tickets.is_empty() && (ended || spare) { None } else { Some(!tickets.is_empty()) }
     }
 
-    fn locate(&self, ticket: &mut Ticket) -> (u64, Result<Location>) {
+    pub(super) fn locate(&self, ticket: &mut Ticket) -> (u64, Result<Location>) {
         match (ticket.fed.take(), &self.draw) {
             (Some((index, location)), _) => (index, Ok(location)),
             (None, ItemPlan::Known(draw)) => {
@@ -465,266 +457,12 @@ impl Shared {
         }
     }
 
-    fn source(&self) -> Option<&dyn Indexed> {
+    pub(super) fn source(&self) -> Option<&dyn Indexed> {
         match &self.draw {
             ItemPlan::Known(draw) => Some(&*draw.source),
             ItemPlan::Fed => None,
         }
     }
-}
-
-#[derive(Debug)]
-struct Lane {
-    shared: Arc<Shared>,
-    /// Its number, unless it takes many items at once.
-    number: Option<usize>,
-    /// The item that is being fetched, and what it has of the bounds.
-    held: Mutex<(u64, Held)>,
-}
-
-impl Lane {
-    fn new(shared: &Arc<Shared>, numbered: bool) -> Arc<Lane> {
-        let number = numbered.then(|| lock(&shared.plan).lateness.enter());
-        Arc::new(Lane { shared: shared.clone(), number, held: Mutex::default() })
-    }
-
-    /// One item after the other.
-    async fn run(self: Arc<Lane>, mixed: bool) {
-        let (mut came, mut tickets) = (Vec::new(), Vec::new());
-        while self.next(&mut came, 1, &mut tickets).await {
-            while let Some(ticket) = tickets.pop() {
-                came.push(self.one(ticket, mixed).await);
-            }
-        }
-    }
-
-    /// Many items at once, for stores that have a way of their own for that.
-    async fn run_chunks(self: Arc<Lane>, most: usize) {
-        let (mut came, mut tickets) = (Vec::new(), Vec::new());
-        while self.next(&mut came, most, &mut tickets).await {
-            self.chunk(std::mem::take(&mut tickets), &mut came).await;
-        }
-    }
-
-    /// Waits for work; `false` where there is none any more.
-    async fn next(&self, came: &mut Vec<(u64, Outcome)>, most: usize, tickets: &mut Vec<Ticket>) -> bool {
-        loop {
-            // Most of the time there is work, and nobody has to be told.
-            match self.shared.exchange(self.number, came, most, tickets) {
-                None => return false,
-                Some(true) => return true,
-                Some(false) => {}
-            }
-            let mut room = pin!(self.shared.room.notified());
-            room.as_mut().enable();
-            match self.shared.exchange(self.number, came, most, tickets) {
-                None => return false,
-                Some(true) => return true,
-                Some(false) => room.await,
-            }
-        }
-    }
-
-    async fn one(self: &Arc<Lane>, mut ticket: Ticket, mixed: bool) -> (u64, Outcome) {
-        let (index, location) = self.shared.locate(&mut ticket);
-        if mixed && location.as_ref().is_ok_and(|location| location.store.capabilities().blocking_io) {
-            let (lane, number, draw) = (self.clone(), ticket.number, ticket.draw);
-            let apart =
-                runtime::spawn_blocking(async move { lane.fetch(number, draw, index, location).await });
-            let came = match apart {
-                Ok(task) => task.await.map_err(|_| panicked()),
-                Err(error) => Err(error),
-            };
-            return came.unwrap_or_else(|error| {
-                let held = std::mem::take(&mut lock(&self.held).1);
-                (number, Outcome { tag: Tag::Item(draw), result: Err(failure(index, error)), held })
-            });
-        }
-        self.fetch(ticket.number, ticket.draw, index, location).await
-    }
-
-    async fn fetch(
-        self: &Arc<Lane>,
-        number: u64,
-        draw: u64,
-        index: u64,
-        location: Result<Location>,
-    ) -> (u64, Outcome) {
-        *lock(&self.held) = (number, Held::default());
-        let work = async {
-            let location = location?;
-            let data = fetch_one(&location, &self.shared.bounds, |bytes| self.clone().admit(bytes)).await?;
-            sample(self.shared.source(), index, location, data)
-        };
-        let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
-        let held = std::mem::take(&mut lock(&self.held).1);
-        let result = result.map_err(|e| failure(index, e));
-        (number, Outcome { tag: Tag::Item(draw), result, held })
-    }
-
-    /// Waits until the item under way may have so many bytes.
-    async fn admit(self: Arc<Lane>, bytes: u64) {
-        loop {
-            if self.try_admit(bytes) {
-                return;
-            }
-            let mut room = pin!(self.shared.room.notified());
-            room.as_mut().enable();
-            if self.try_admit(bytes) {
-                return;
-            }
-            room.await;
-        }
-    }
-
-    fn try_admit(&self, bytes: u64) -> bool {
-        let mut held = lock(&self.held);
-        let (number, held) = &mut *held;
-        let mut plan = lock(&self.shared.plan);
-        let anyway = held.over;
-        let mut admitted = plan.closed || plan.room.admit(held, bytes, self.shared.bounds.bytes, anyway);
-        if !admitted && plan.is_needed(*number, &self.shared.bounds) {
-            plan.over = true;
-            held.over = true;
-            admitted = plan.room.admit(held, bytes, self.shared.bounds.bytes, true);
-        }
-        if let Some(lane) = self.number {
-            match admitted {
-                true => plan.lateness.resume(lane),
-                false => plan.lateness.pause(lane),
-            }
-        }
-        admitted
-    }
-
-    async fn chunk(self: &Arc<Lane>, tickets: Vec<Ticket>, came: &mut Vec<(u64, Outcome)>) {
-        let shared = &self.shared;
-        let mut group: Vec<(u64, u64, u64, Location, Held)> = Vec::new();
-        for mut ticket in tickets {
-            let (index, location) = shared.locate(&mut ticket);
-            let location = with_size(location).await;
-            let fit = match &location {
-                Ok(location) => self.fits(location, group.first().map(|(.., first, _)| first)),
-                Err(_) => None,
-            };
-            match (fit, location) {
-                (Some(held), Ok(location)) => {
-                    group.push((ticket.number, ticket.draw, index, location, held));
-                }
-                (_, location) => {
-                    // What was admitted goes first: it may be what all others wait for.
-                    self.group(std::mem::take(&mut group), came).await;
-                    self.leave(came);
-                    let location = match location {
-                        Ok(location) => match self.fits(&location, None) {
-                            Some(held) => {
-                                group.push((ticket.number, ticket.draw, index, location, held));
-                                continue;
-                            }
-                            None => Ok(location),
-                        },
-                        Err(error) => Err(error),
-                    };
-                    came.push(self.fetch(ticket.number, ticket.draw, index, location).await);
-                    self.leave(came);
-                }
-            }
-        }
-        self.group(group, came).await;
-    }
-
-    /// Hands over what came before the lane waits for room.
-    fn leave(&self, came: &mut Vec<(u64, Outcome)>) {
-        if !came.is_empty() {
-            let _ = self.shared.exchange(self.number, came, 0, &mut Vec::new());
-        }
-    }
-
-    /// What an item of a group holds, if it can be one: a whole object of the same store, whose size is known and has
-    /// room now.
-    fn fits(&self, location: &Location, first: Option<&Location>) -> Option<Held> {
-        let bounds = &self.shared.bounds;
-        let pinned = bounds.validate && location.etag.is_some();
-        let same = first.is_none_or(|first| Arc::ptr_eq(&first.store, &location.store));
-        if location.range.is_some() || pinned || !same || !location.store.capabilities().blocking_io {
-            return None;
-        }
-        let size = location.size?;
-        let mut held = Held::default();
-        lock(&self.shared.plan).room.admit(&mut held, size, bounds.bytes, false).then_some(held)
-    }
-
-    async fn group(
-        self: &Arc<Lane>,
-        group: Vec<(u64, u64, u64, Location, Held)>,
-        came: &mut Vec<(u64, Outcome)>,
-    ) {
-        let Some((.., first, _)) = group.first() else { return };
-        let store = first.store.clone();
-        let keys: Vec<String> = group.iter().map(|(.., location, _)| location.key().to_owned()).collect();
-        let results = AssertUnwindSafe(transfer::get_many(&store, keys)).catch_unwind().await;
-        let mut results = results.map_or_else(|_| Vec::new(), |results| results).into_iter();
-        for (number, draw, index, location, held) in group {
-            let got = results.next().unwrap_or_else(|| Err(panicked()));
-            *lock(&self.held) = (number, held);
-            let work = async {
-                let data = got?;
-                check(&location, &data, None, &self.shared.bounds)?;
-                let admit = |bytes| self.clone().admit_late(bytes);
-                admit(data.len() as u64).await;
-                let data: Bytes = plain(&location, data, &self.shared.bounds, admit).await?;
-                sample(self.shared.source(), index, location, data)
-            };
-            let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
-            let held = std::mem::take(&mut lock(&self.held).1);
-            let result = result.map_err(|e| failure(index, e));
-            came.push((number, Outcome { tag: Tag::Item(draw), result, held }));
-        }
-    }
-
-    /// Counts bytes that are there already.
-    async fn admit_late(self: Arc<Lane>, bytes: u64) {
-        let mut held = lock(&self.held);
-        let mut plan = lock(&self.shared.plan);
-        plan.room.admit(&mut held.1, bytes, self.shared.bounds.bytes, true);
-    }
-}
-
-/// Starts lanes in the stead of those that are late, while there is work.
-async fn replace_late(shared: Arc<Shared>, starter: Starter, mixed: bool) {
-    let bounds = &shared.bounds;
-    loop {
-        let pause = {
-            let mut plan = lock(&shared.plan);
-            if plan.closed || plan.is_drained() {
-                return;
-            }
-            plan.unwatched = plan.in_flight == 0;
-            if plan.unwatched { None } else { Some(plan.lateness.patience() / 2) }
-        };
-        match pause {
-            Some(pause) => tokio::time::sleep(pause.min(LONGEST_PAUSE)).await,
-            None => shared.busy.notified().await,
-        }
-        let missing =
-            lock(&shared.plan).lateness.missing(Instant::now(), bounds.in_flight, bounds.most_in_flight);
-        for _ in 0..missing {
-            let lane = || (!shared.is_closed()).then(|| Lane::new(&shared, true).run(mixed));
-            if let Err(error) = starter.start(lane) {
-                tracing::debug!(%error, "no lane was started in the stead of one that is late");
-                return;
-            }
-        }
-    }
-}
-
-/// Asks for the size of a whole object on a store that blocks, where that takes next to nothing.
-async fn with_size(location: Result<Location>) -> Result<Location> {
-    let mut location = location?;
-    if location.expected().is_none() && location.store.capabilities().blocking_io {
-        location.size = Some(location.store.stat(location.key()).await?.size);
-    }
-    Ok(location)
 }
 
 /// How many items a feeder keeps waiting.

@@ -14,6 +14,7 @@ mod feed;
 mod fetch;
 mod files;
 mod items;
+mod lane;
 mod lateness;
 
 pub use feed::Feeder;

@@ -10,9 +10,10 @@ use crate::base::buffer::{Buffer, BufferPool};
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
 use crate::runtime;
-use crate::store::GotBatch;
+use crate::store::{Admit, GotBatch};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -24,15 +25,28 @@ const MAX_BATCH: usize = 32;
 /// Fewer files are read one after the other.
 const WORTH_A_RING: usize = 4;
 
-/// One result per key, in order.
-pub(super) fn get<I: Io>(store: &PosixStore<I>, keys: &[String], at_once: usize) -> GotBatch {
+/// One result per key, in order; `None` of one that was not admitted.
+pub(super) fn get<I: Io>(
+    store: &PosixStore<I>,
+    keys: &[String],
+    at_once: usize,
+    admit: Admit<'_>,
+) -> GotBatch {
+    let refused: Vec<AtomicBool> = keys.iter().map(|_| AtomicBool::new(false)).collect();
+    let admit = |number: usize, size: u64| {
+        let admitted = admit(number, size);
+        if let Some(flag) = refused.get(number).filter(|_| !admitted) {
+            flag.store(true, Ordering::Relaxed);
+        }
+        admitted
+    };
     let context = |key: &str, error: Error| error.with_context("get", store.tree.uri_of(key));
     let mut results: Vec<Option<Result<Buffer>>> = (0..keys.len()).map(|_| None).collect();
     let (mut size, mut times) = (keys.len(), Vec::new());
     if keys.len() < WORTH_A_RING {
         let started = Instant::now();
-        for (key, result) in keys.iter().zip(&mut results) {
-            *result = Some(whole(store, key));
+        for (number, (key, result)) in keys.iter().zip(&mut results).enumerate() {
+            *result = whole(store, key, |size| admit(number, size)).transpose();
         }
         times.push((started, started.elapsed()));
     } else {
@@ -40,21 +54,22 @@ pub(super) fn get<I: Io>(store: &PosixStore<I>, keys: &[String], at_once: usize)
         let (root, lease) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
-                let results = keys.iter().map(|key| Err(context(key, error.clone()))).collect();
+                let results = keys.iter().map(|key| Some(Err(context(key, error.clone())))).collect();
                 return GotBatch { results, size, times: vec![(Instant::now(), Duration::ZERO)] };
             }
         };
         size = store.io.rings().depth().min(MAX_BATCH);
         times = vec![(Instant::now(), Duration::ZERO); keys.len().div_ceil(size)];
-        let batches = Mutex::new(keys.chunks(size).zip(results.chunks_mut(size)).zip(&mut times));
+        let batches = keys.chunks(size).zip(results.chunks_mut(size)).zip(&mut times).enumerate();
+        let batches = Mutex::new(batches);
         let work = |lease: Option<Lease>| {
-            let mut reading = Reading::new(store, root.as_fd(), lease);
+            let mut reading = Reading::new(store, root.as_fd(), lease, &admit);
             loop {
                 let batch = lock(&batches).next();
                 match batch {
-                    Some(((keys, results), times)) => {
+                    Some((number, ((keys, results), times))) => {
                         let started = Instant::now();
-                        reading.batch(keys, results);
+                        reading.batch(number * size, keys, results);
                         *times = (started, started.elapsed());
                     }
                     None => return,
@@ -74,19 +89,26 @@ pub(super) fn get<I: Io>(store: &PosixStore<I>, keys: &[String], at_once: usize)
         });
     }
     let missing = || Err(Error::new(Code::Internal, "a file of a batch was not read"));
-    let results = results.into_iter().map(|result| result.unwrap_or_else(missing)).zip(keys);
-    let results = results.map(|(result, key)| result.map_err(|error| context(key, error))).collect();
-    GotBatch { results, size, times }
+    let results = results.into_iter().zip(keys).zip(&refused).map(|((result, key), refused)| {
+        if result.is_none() && refused.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(result.unwrap_or_else(missing).map_err(|error| context(key, error)))
+    });
+    GotBatch { results: results.collect(), size, times }
 }
 
-/// One file, by the calls that know every odd case.
-fn whole<I: Io>(store: &PosixStore<I>, key: &str) -> Result<Buffer> {
+/// One file, by the calls that know every odd case; `None` where its size was not admitted.
+fn whole<I: Io>(store: &PosixStore<I>, key: &str, admit: impl Fn(u64) -> bool) -> Result<Option<Buffer>> {
     let (file, stat) = store.tree.open_object(key)?;
+    if !admit(stat.size) {
+        return Ok(None);
+    }
     let size = usize::try_from(stat.size).unwrap_or(usize::MAX);
     let mut buffer = BufferPool::global().take(size)?;
     buffer.set_len(size);
     store.read_exactly(&file, &stat, 0, &mut buffer)?;
-    Ok(buffer)
+    Ok(Some(buffer))
 }
 
 /// One thread's part of the work.
@@ -95,34 +117,44 @@ struct Reading<'s, I> {
     root: BorrowedFd<'s>,
     lease: Option<Lease>,
     how: OpenHow,
+    admit: Admit<'s>,
     /// Files of the batch before, which are still to be closed.
     read: Vec<OwnedFd>,
 }
 
 impl<'s, I: Io> Reading<'s, I> {
-    fn new(store: &'s PosixStore<I>, root: BorrowedFd<'s>, lease: Option<Lease>) -> Self {
+    fn new(store: &'s PosixStore<I>, root: BorrowedFd<'s>, lease: Option<Lease>, admit: Admit<'s>) -> Self {
         let how = OpenHow::new(tree::READ_FLAGS | store.io.open_flags());
-        Reading { store, root, lease, how, read: Vec::new() }
+        Reading { store, root, lease, how, admit, read: Vec::new() }
     }
 
-    /// Reads a batch through the ring, and then by other means what that left out.
-    fn batch(&mut self, keys: &[String], results: &mut [Option<Result<Buffer>>]) {
+    /// Reads a batch through the ring, and then by other means what that left out. Its first key has the number
+    /// `first`.
+    fn batch(&mut self, first: usize, keys: &[String], results: &mut [Option<Result<Buffer>>]) {
         let mut lease = self.lease.take();
+        let mut refused = vec![false; keys.len()];
         if let Some(ring) = lease.as_mut().and_then(Lease::usable) {
-            self.by_ring(ring, keys, results);
+            self.by_ring(ring, first, keys, results, &mut refused);
         }
         self.lease = lease;
         if results.iter().any(Option::is_none) {
             self.read.clear(); // their descriptors may be wanted
         }
-        for (key, result) in keys.iter().zip(results) {
-            if result.is_none() {
-                *result = Some(whole(self.store, key));
+        for (number, (key, result)) in keys.iter().zip(results).enumerate() {
+            if result.is_none() && !refused[number] {
+                *result = whole(self.store, key, |size| (self.admit)(first + number, size)).transpose();
             }
         }
     }
 
-    fn by_ring(&mut self, ring: &mut Ring, keys: &[String], results: &mut [Option<Result<Buffer>>]) {
+    fn by_ring(
+        &mut self,
+        ring: &mut Ring,
+        first: usize,
+        keys: &[String],
+        results: &mut [Option<Result<Buffer>>],
+        refused: &mut [bool],
+    ) {
         let mut names = Vec::with_capacity(keys.len() * 32);
         let ends: Vec<usize> = keys
             .iter()
@@ -138,6 +170,10 @@ impl<'s, I: Io> Reading<'s, I> {
         ring.fly(|flight| {
             for (number, (file, size)) in files.iter().zip(&sizes).enumerate() {
                 let (Some(file), Some(size)) = (file, *size) else { continue };
+                if !(self.admit)(first + number, size as u64) {
+                    refused[number] = true;
+                    continue;
+                }
                 let Ok(mut buffer) = BufferPool::global().take(size.next_multiple_of(block)) else {
                     continue;
                 };
