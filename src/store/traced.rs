@@ -2,8 +2,8 @@
 //! Where nobody did, an operation costs one more call and a look at a static: its future is the backend's own.
 
 use super::{
-    Capabilities, ContainerInfo, Content, GetRequest, GetResult, GotBatch, ListPage, ListRequest, ObjectMeta,
-    ObjectStore, Part, PutOptions, PutResult, StoreRef, Upload, UploadTotal,
+    Admit, Capabilities, ContainerInfo, Content, GetRequest, GetResult, GotBatch, ListPage, ListRequest,
+    ObjectMeta, ObjectStore, Part, PutOptions, PutResult, StoreRef, Upload, UploadTotal,
 };
 use crate::base::buffer::{Buffer, Window};
 use crate::base::checksum::Crc32c;
@@ -99,17 +99,19 @@ impl ObjectStore for Traced {
         self.inner.capabilities()
     }
 
-    fn get_batch<'me, 'keys, 'future>(
+    fn get_batch<'me, 'keys, 'admit, 'future>(
         &'me self,
         keys: &'keys [String],
         at_once: usize,
+        admit: Admit<'admit>,
     ) -> Boxed<'future, Option<GotBatch>>
     where
         'me: 'future,
         'keys: 'future,
+        'admit: 'future,
         Self: 'future,
     {
-        self.inner.get_batch(keys, at_once)
+        self.inner.get_batch(keys, at_once, admit)
     }
 
     fn create_upload<'me, 'key, 'options, 'future>(
