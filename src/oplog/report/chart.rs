@@ -88,7 +88,8 @@ pub fn over_time(what: &str, intervals: &[Interval], axis: Axis<'_>, curves: &[C
                 drawn = false;
                 continue;
             };
-            let (from, to, at) = (x(interval.start), x(interval.start + interval.nanos), place(*value));
+            let (from, to, at) =
+                (x(interval.start), x(interval.start.saturating_add(interval.nanos)), place(*value));
             match drawn {
                 false => put(&mut path, format_args!("M{from:.1} {at:.1}H{to:.1}")),
                 true => put(&mut path, format_args!("V{at:.1}H{to:.1}")),
@@ -99,8 +100,8 @@ pub fn over_time(what: &str, intervals: &[Interval], axis: Axis<'_>, curves: &[C
     }
     // Invisible, but the pointer over them shows the numbers.
     for (index, interval) in intervals.iter().enumerate() {
-        let (from, to) = (x(interval.start), x(interval.start + interval.nanos));
-        let mut text = format!("at {}", scale::show_nanos(interval.start + interval.nanos / 2));
+        let (from, to) = (x(interval.start), x(interval.start.saturating_add(interval.nanos)));
+        let mut text = format!("at {}", scale::show_nanos(interval.start.saturating_add(interval.nanos / 2)));
         for curve in curves {
             if let Some(Some(value)) = curve.values.get(index) {
                 put(&mut text, format_args!("\n{}: {}", curve.name, y.show(*value)));

@@ -88,8 +88,10 @@ impl Series {
 
     fn regrid(&mut self, grid: Grid) {
         let old = std::mem::replace(&mut self.grid, grid);
-        let place =
-            |index: usize| ((old.first + index as u64) * old.width / grid.width - grid.first) as usize;
+        let place = |index: usize| {
+            ((old.first + index as u64).saturating_mul(old.width) / grid.width).saturating_sub(grid.first)
+                as usize
+        };
         for track in &mut self.tracks {
             track.settle();
             let amounts = std::mem::replace(&mut track.amounts, vec![0.0; grid.count]);
@@ -126,8 +128,9 @@ impl Series {
         let (width, first) = (self.grid.width, self.grid.first);
         let rate = amount / (end - start) as f64;
         let track = &mut self.tracks[track];
-        track.amounts[from] += rate * ((first + from as u64 + 1) * width - start) as f64;
-        track.amounts[to] += rate * (end - (first + to as u64) * width) as f64;
+        track.amounts[from] +=
+            rate * (first + from as u64 + 1).saturating_mul(width).saturating_sub(start) as f64;
+        track.amounts[to] += rate * end.saturating_sub((first + to as u64).saturating_mul(width)) as f64;
         track.steps[from + 1] += rate * width as f64;
         track.steps[to] -= rate * width as f64;
     }
@@ -149,13 +152,15 @@ impl Series {
     /// In at most `most` intervals, as few operations say little of many.
     pub fn finish(mut self, most: usize) -> Finished {
         while self.grid.count > most.max(1) {
-            self.regrid(Grid::over(self.start, self.end, self.grid.width * 2));
+            // No interval is wider than all of time.
+            let Some(width) = self.grid.width.checked_mul(2) else { break };
+            self.regrid(Grid::over(self.start, self.end, width));
         }
         self.tracks.iter_mut().for_each(Track::settle);
         let (grid, start, end) = (self.grid, self.start(), self.end);
         let intervals = (0..grid.count as u64).map(|index| {
-            let from = ((grid.first + index) * grid.width).max(start);
-            let to = ((grid.first + index + 1) * grid.width).min(end).max(from);
+            let from = (grid.first + index).saturating_mul(grid.width).max(start);
+            let to = (grid.first + index + 1).saturating_mul(grid.width).min(end).max(from);
             Interval { start: from - start, nanos: (to - from).max(1) }
         });
         let mut finished = Finished {
@@ -198,7 +203,7 @@ impl Finished {
         }
         let gone = self.intervals.remove(index);
         let kept = &mut self.intervals[index - 1];
-        kept.nanos = gone.start + gone.nanos - kept.start;
+        kept.nanos = gone.start.saturating_add(gone.nanos).saturating_sub(kept.start);
         for amounts in &mut self.amounts {
             let more = amounts.remove(index);
             amounts[index - 1] += more;

@@ -56,7 +56,7 @@ impl Group {
             self.errors += 1;
             return;
         }
-        self.objects += record.n_objects;
+        self.objects = self.objects.saturating_add(record.n_objects);
         self.bytes = self.bytes.saturating_add(record.bytes);
         self.times.add(record.duration_ns());
         if let Some(first) = record.first_byte {
@@ -369,6 +369,23 @@ pub(super) mod tests {
         assert_eq!((summary.start, summary.end), (BASE, BASE + 5_007_000_000));
         assert!((summary.series.amounts[READ].iter().sum::<f64>() / (1000 << 20) as f64 - 1.0).abs() < 1e-6);
         assert_eq!(summary.series.amounts[FAILED].iter().sum::<f64>(), 4.0);
+    }
+
+    /// A log may tell of anything: what is too large to be true is shown, not fatal.
+    #[test]
+    fn o2_rows_of_any_numbers_make_a_report() {
+        let row = |start, end| {
+            let first_byte = Some(u64::MAX);
+            Ok(Record { n_objects: u64::MAX, start, end, first_byte, ..record(0, Op::Get, u64::MAX, 1, "") })
+        };
+        let most = u64::MAX;
+        for times in
+            [&[(most - 1, most), (most, most)][..], &[(0, most), (1, 2)], &[(most - 5000, most - 1), (0, 0)]]
+        {
+            let summary = Summary::of(times.iter().map(|(start, end)| row(*start, *end)));
+            assert_eq!((summary.rows, summary.group(Op::Get).unwrap().objects), (2, most));
+            assert!(summary.html("odd").contains("odd") && summary.json().is_object());
+        }
     }
 
     #[test]
