@@ -8,7 +8,7 @@ use crate::signal::Stop;
 use clap::ArgMatches;
 use s3dlio::api::advanced::{OPTION_TABLE, block_on, oplog, set_log_sink, shutdown};
 use s3dlio::api::metrics;
-use s3dlio::api::{Error, Options, Result, Store, store_for_uri};
+use s3dlio::api::{Code, Error, Options, Result, Store, store_for_uri};
 use std::collections::HashMap;
 use std::future::Future;
 use std::process::ExitCode;
@@ -38,8 +38,9 @@ pub struct App {
 
 impl App {
     /// From the arguments that all verbs take.
-    pub fn start(verb: &str, given: &ArgMatches) -> Result<App> {
-        let mut options = args::options(given)?;
+    pub fn start(verb: &str, all: &ArgMatches) -> Result<App> {
+        let given = args::deepest(all);
+        let mut options = args::options(given, &args::pairs(all))?;
         // A run that was cut short is run again: what the device did not get yet, it gets then.
         let again = matches!(verb, "upload" | "download" | "cp" | "sync" | "get");
         if again && !OPTION_TABLE.iter().any(|def| def.key == SYNC && options.is_set(def)) {
@@ -131,7 +132,10 @@ impl App {
         // Before the shutdown, which closes it without a word. A log that is not whole is a failure of a run that was asked for one.
         match if self.logs { oplog::stop() } else { Ok(oplog::Summary::default()) } {
             Ok(log) if log.dropped > 0 => {
-                output::complain(&format!("s3dlio: warning: the op-log lacks {} operations", log.dropped));
+                let message = format!("the op-log lacks {} operations", log.dropped);
+                let error = Error::new(Code::Io, message).with_operation("oplog");
+                self.report(&error);
+                code = if code == 0 { Failure::Failed(error).code() } else { code };
             }
             Ok(_) => {}
             Err(error) => {

@@ -18,7 +18,7 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 not found, 4 not permitted, 5
 /// The whole command line.
 pub fn command() -> Command {
     let flags = OPTION_TABLE.iter().filter(|def| def.kind != Kind::Secret).map(|def| flag(def));
-    Command::new("s3dlio")
+    let command = Command::new("s3dlio")
         .about(ABOUT)
         .version(env!("CARGO_PKG_VERSION"))
         .after_help(AFTER)
@@ -27,7 +27,21 @@ pub fn command() -> Command {
         .disable_help_subcommand(true)
         .args(shared())
         .args(flags)
-        .subcommands(cmd::VERBS.iter().map(|verb| (verb.command)()))
+        .subcommands(cmd::VERBS.iter().map(|verb| (verb.command)()));
+    with_pairs(command)
+}
+
+/// With `-o` at every level by itself: of a global argument the parser keeps the innermost level's values only.
+fn with_pairs(command: Command) -> Command {
+    let pairs = Arg::new("option")
+        .long("option")
+        .short('o')
+        .value_name("KEY=VALUE")
+        .action(ArgAction::Append)
+        .help_heading("Shared options")
+        .display_order(0)
+        .help("Set an option of the library, such as -o transfer.part_size=64MiB");
+    command.arg(pairs).mut_subcommands(with_pairs)
 }
 
 /// The arguments of the innermost verb, which has the shared ones, too.
@@ -41,11 +55,6 @@ pub fn deepest(given: &ArgMatches) -> &ArgMatches {
 fn shared() -> Vec<Arg> {
     let arg = |name| Arg::new(name).long(name).global(true).help_heading("Shared options");
     vec![
-        arg("option")
-            .short('o')
-            .value_name("KEY=VALUE")
-            .action(ArgAction::Append)
-            .help("Set an option of the library, such as -o transfer.part_size=64MiB"),
         arg("op-log")
             .value_name("FILE")
             .help("Write every operation as a row in the format of MinIO's warp; .zst at the end compresses"),
@@ -82,8 +91,14 @@ pub fn flag_name(def: &OptionDef) -> String {
     def.key.replace(['.', '_'], "-")
 }
 
-/// The library's options that the arguments set; `-o` goes over flags.
-pub fn options(given: &ArgMatches) -> Result<Options> {
+/// What `-o` was given, before the verbs and after them, in this order.
+pub fn pairs(outermost: &ArgMatches) -> Vec<String> {
+    let levels = std::iter::successors(Some(outermost), |given| given.subcommand().map(|(_, inner)| inner));
+    levels.flat_map(|given| strings(given, "option")).collect()
+}
+
+/// The library's options that the arguments set; `-o`, as [`pairs`] gives it, goes over flags.
+pub fn options(given: &ArgMatches, pairs: &[String]) -> Result<Options> {
     let mut options = Options::new();
     for def in OPTION_TABLE.iter().filter(|def| def.kind != Kind::Secret) {
         if let Some(value) = given.get_one::<String>(def.key) {
@@ -93,7 +108,7 @@ pub fn options(given: &ArgMatches) -> Result<Options> {
     if let Some(file) = given.get_one::<String>("op-log") {
         options.set("oplog.path", file)?;
     }
-    for pair in given.get_many::<String>("option").into_iter().flatten() {
+    for pair in pairs {
         let Some((key, value)) = pair.split_once('=') else {
             // Not shown: it may be a secret.
             return Err(Error::new(Code::InvalidArgument, "an argument of -o has no =; expected KEY=VALUE")
@@ -153,4 +168,18 @@ pub fn strings(given: &ArgMatches, name: &str) -> Vec<String> {
 /// The value of an argument that must be there.
 pub fn string<'a>(given: &'a ArgMatches, name: &str) -> &'a str {
     given.get_one::<String>(name).map_or("", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k1_options_before_and_after_a_verb_are_all_kept() {
+        let of = |args: &[&str]| pairs(&command().try_get_matches_from(args).unwrap());
+        let found = of(&["s3dlio", "-o", "a=1", "-ob=2", "checkpoint", "-o", "c=3", "ls", "-o", "b=4", "/x"]);
+        assert_eq!(found, ["a=1", "b=2", "c=3", "b=4"]);
+        assert_eq!(of(&["s3dlio", "-o", "a=1", "ls", "/x"]), ["a=1"]);
+        assert_eq!(of(&["s3dlio", "ls", "/x", "-o", "a=1"]), ["a=1"]);
+    }
 }

@@ -26,7 +26,8 @@ impl Copy {
     /// Moves `size` bytes, and adds them to `counter` as they are moved. Gives how many they were.
     /// Type and metadata are those of `put` where it has some, else those of the source.
     pub async fn run(&self, size: u64, put_options: &PutOptions, counter: &AtomicU64) -> Result<u64> {
-        if self.is_within_service() {
+        // A service keeps the type; another one needs the bytes to be stored again.
+        if self.is_within_service() && put_options.content_type.is_none() {
             return self.by_service(size, counter).await;
         }
         if size > SMALL {

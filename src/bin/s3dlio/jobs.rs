@@ -26,7 +26,7 @@ pub enum Did {
     /// It was done before.
     Skipped,
     Deleted,
-    /// The job counted what it did by itself.
+    /// The job counted what it did by itself, on the bar, too.
     Counted,
 }
 
@@ -103,7 +103,12 @@ pub struct Items<I> {
 impl<I> Items<I> {
     /// One more item, of so many bytes; a failure where nobody takes it up any more.
     pub async fn send(&self, item: I, bytes: u64) -> Outcome {
-        self.counters.announce(bytes);
+        self.send_many(item, 1, bytes).await
+    }
+
+    /// An item that stands for several objects, which the job counts ([`Did::Counted`]).
+    pub async fn send_many(&self, item: I, objects: u64, bytes: u64) -> Outcome {
+        self.counters.announce(objects, bytes);
         // The run ended, and says why.
         self.sender.send(item).await.map_err(|_| Failure::Partly)
     }
@@ -243,8 +248,9 @@ impl Run {
             })
         });
         outcome?;
-        shown?;
-        self.all_succeeded()
+        // Also where nobody reads what was shown.
+        self.all_succeeded()?;
+        shown
     }
 }
 
@@ -270,7 +276,9 @@ async fn lane<I, F>(
             did = job(item) => did,
             _ = app.stop.asked() => return,
         };
-        counters.done();
+        if !matches!(did, Ok(Did::Counted)) {
+            counters.done();
+        }
         match did {
             Ok(Did::Done(bytes)) => {
                 tally.done.fetch_add(1, Relaxed);

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         }
     };
     let Some((verb, given)) = matches.subcommand() else { return ExitCode::from(exit::WRONG_USAGE) };
-    match app::App::start(verb, args::deepest(given)) {
+    match app::App::start(verb, &matches) {
         Ok(app) => {
             let app = Arc::new(app);
             let outcome = cmd::run(&app, verb, given);

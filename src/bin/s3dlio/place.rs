@@ -30,10 +30,13 @@ impl Place {
         self.uri.to_root()
     }
 
-    /// The last name of the path.
+    /// The last name of the path; of a bucket's root the bucket's.
     pub fn name(&self) -> &str {
         let path = self.uri.path().trim_end_matches('/');
-        path.rsplit_once('/').map_or(path, |(_, name)| name)
+        match path {
+            "" => self.uri.container(),
+            path => path.rsplit_once('/').map_or(path, |(_, name)| name),
+        }
     }
 
     pub fn is_local(&self) -> bool {
@@ -46,7 +49,9 @@ fn absolute(path: &str) -> Result<String> {
     let absolute = std::path::absolute(Path::new(path))
         .map_err(|e| wrong(format!("{path:?} is neither a URI nor a path")).with_source(&e))?;
     let text = absolute.to_str().ok_or_else(|| wrong("the working folder's name is not UTF-8".into()))?;
-    let slash = (path.ends_with('/') || path == "." || path.ends_with("/.")) && !text.ends_with('/');
+    // These name folders without a slash, too.
+    let folder = matches!(path.rsplit('/').next(), Some("" | "." | ".."));
+    let slash = folder && !text.ends_with('/');
     Ok(if slash { format!("{text}/") } else { text.to_owned() })
 }
 
@@ -87,10 +92,12 @@ mod tests {
         };
         assert_eq!(parse("s3://b/a/c"), ("s3://b/a/c".into(), false, "c".into()));
         assert_eq!(parse("s3://b/a/"), ("s3://b/a/".into(), true, "a".into()));
-        assert_eq!(parse("s3://b"), ("s3://b".into(), true, "".into()));
+        assert_eq!(parse("s3://b"), ("s3://b".into(), true, "b".into()));
         assert_eq!(parse("/tmp/x"), ("file:///tmp/x".into(), false, "x".into()));
         assert_eq!(parse("/tmp/x/"), ("file:///tmp/x/".into(), true, "x".into()));
-        assert!(parse(".").1 && parse("a b#?%").0.ends_with("/a b#?%"));
+        assert!([".", "..", "a/..", "../", "a/."].iter().all(|path| parse(path).1));
+        assert!(!parse("..a").1 && !parse("a..").1);
+        assert!(parse("a b#?%").0.ends_with("/a b#?%"));
         assert_eq!(Place::parse("gs://b/k").unwrap_err().code(), Code::InvalidUri);
     }
 }

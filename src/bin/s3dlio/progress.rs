@@ -25,9 +25,9 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// One more object to do.
-    pub fn announce(&self, bytes: u64) {
-        self.all_objects.fetch_add(1, Relaxed);
+    /// More objects to do.
+    pub fn announce(&self, objects: u64, bytes: u64) {
+        self.all_objects.fetch_add(objects, Relaxed);
         self.all_bytes.fetch_add(bytes, Relaxed);
     }
 

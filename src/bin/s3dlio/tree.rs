@@ -11,6 +11,9 @@ use s3dlio::api::advanced::{Scheme, Uri};
 use s3dlio::api::{Code, Error, ListEntry, Lister, ObjectMeta, PutOptions, Store};
 use serde_json::json;
 use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -58,8 +61,9 @@ impl Plan {
     pub fn run(self, app: &Arc<App>) -> Outcome {
         let plan = Arc::new(self);
         let to_tree = plan.goes_below();
+        plan.check_names()?;
         for selection in &plan.from {
-            plan.check_apart(&selection.place, selection.tree || to_tree)?;
+            plan.check_apart(selection, to_tree)?;
         }
         let run = Run::new(app, plan.verb);
         let local = |place: &Place| place.is_local() || place.uri.scheme() == Scheme::Memory;
@@ -78,7 +82,7 @@ impl Plan {
     /// Whether the destination is a folder that objects go below, rather than an object's name.
     fn goes_below(&self) -> bool {
         let many = self.from.len() > 1 || self.from.iter().any(|selection| selection.tree);
-        let is_folder = || std::path::Path::new(self.to.uri.path()).is_dir();
+        let is_folder = || Path::new(self.to.uri.path()).is_dir();
         many || self.to.folder || self.to.is_local() && is_folder()
     }
 
@@ -233,16 +237,21 @@ impl Plan {
             return Ok(());
         }
         let store = app.store(&self.to.root().to_string())?;
-        let find = move |items: Items<String>| async move {
+        let sources: Vec<Place> = self.from.iter().map(|selection| selection.place.clone()).collect();
+        let find = move |items: Items<(String, Option<Error>)>| async move {
             for key in surplus {
-                items.send(key, 0).await?;
+                let kept = sources.iter().find_map(|source| unlisted(source, &key));
+                items.send((key, kept), 0).await?;
             }
             Ok(())
         };
         let (dry_run, shown) = (self.dry_run, app.clone());
-        let job = move |key: String| {
+        let job = move |(key, kept): (String, Option<Error>)| {
             let (store, app) = (store.clone(), shown.clone());
             async move {
+                if let Some(error) = kept {
+                    return Err(error.with_context("delete", store.root().join(&key)).into());
+                }
                 if !dry_run {
                     store.delete(&key).await?;
                 }
@@ -263,30 +272,90 @@ impl Plan {
         run.each(lanes, find, job)
     }
 
-    /// A tree that is copied into itself would never end, or be deleted.
-    fn check_apart(&self, from: &Place, to_tree: bool) -> Outcome {
-        let (source, target) = (&from.uri, &self.to.uri);
+    /// Of several sources each goes below its own name: two of one name would be one.
+    fn check_names(&self) -> Outcome {
+        if self.from.len() < 2 {
+            return Ok(());
+        }
+        let mut seen: HashMap<&str, &Uri> = HashMap::new();
+        for Selection { place, .. } in &self.from {
+            let name = place.name();
+            if matches!(name, "" | "." | "..") {
+                let uri = &place.uri;
+                return Err(usage(format!("{uri} has no name of its own to go below; copy it by itself")));
+            }
+            if let Some(other) = seen.insert(name, &place.uri) {
+                let (to, uri) = (&self.to.uri, &place.uri);
+                let message = format!("{other} and {uri} would both be {name:?} at {to}; copy one at a time");
+                return Err(usage(message));
+            }
+        }
+        Ok(())
+    }
+
+    /// A tree that is copied into itself would never end, or be deleted; an object would be replaced by itself.
+    fn check_apart(&self, selection: &Selection, to_tree: bool) -> Outcome {
+        let source = &selection.place.uri;
+        let target = match to_tree && !selection.tree {
+            true => self.to.root().join(selection.place.name()),
+            false => self.to.uri.clone(),
+        };
         let place = |uri: &Uri| {
             let scheme = if uri.scheme().is_local_path() { Scheme::File } else { uri.scheme() };
             (scheme, uri.account().to_owned(), uri.container().to_owned())
         };
-        if place(source) != place(target) {
+        if place(source) != place(&target) {
             return Ok(());
         }
-        let folder = |uri: &Uri| format!("{}/", uri.path().trim_matches('/'));
-        let (from, to) = (folder(source), folder(target));
-        let nested = match to_tree {
-            _ if from == to => true,
-            true => {
-                self.from.iter().any(|s| s.tree)
-                    && (from.starts_with(&to) || to.starts_with(&from) || from == "/" || to == "/")
-            }
-            false => false,
-        };
+        let (from, to) = (names(source), names(&target));
+        let nested =
+            from == to || selection.tree && to_tree && (from.starts_with(&to) || to.starts_with(&from));
         match nested {
             true => Err(usage(format!("{source} and {target} are the same, or one lies within the other"))),
             false => Ok(()),
         }
+    }
+}
+
+/// The names on the way to a place; of files those of the place itself, whatever leads there.
+fn names(uri: &Uri) -> Vec<OsString> {
+    if !uri.scheme().is_local_path() {
+        let path = uri.path().trim_matches('/');
+        return path.split('/').filter(|_| !path.is_empty()).map(OsString::from).collect();
+    }
+    let mut real = PathBuf::from("/");
+    for part in Path::new(uri.path()).components() {
+        match part {
+            Component::Normal(name) => {
+                real.push(name);
+                // What is not there yet has no links in it.
+                real = std::fs::canonicalize(&real).unwrap_or(real);
+            }
+            Component::ParentDir => drop(real.pop()),
+            _ => {}
+        }
+    }
+    real.iter().map(OsString::from).collect()
+}
+
+/// Why a key that no list of this source has may still not be deleted: files behind links are not listed, and
+/// the destination may have their only copies.
+fn unlisted(source: &Place, key: &str) -> Option<Error> {
+    if !source.is_local() {
+        return None;
+    }
+    let path = source.root().join(key);
+    match std::fs::metadata(path.path()) {
+        // An object is not a copy of a folder.
+        Ok(facts) if facts.is_dir() => None,
+        Ok(_) => {
+            let message = format!("it is kept: {path} is there, but not among what the source lists");
+            let hint = "links that lead out of a folder are not followed: put the files themselves there, or \
+                        delete the copy with `s3dlio rm`";
+            Some(Error::new(Code::Unsupported, message).with_hint(hint))
+        }
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
+        Err(e) => Some(Error::from_io(format!("it is kept: cannot tell whether {path} is there"), &e)),
     }
 }
 

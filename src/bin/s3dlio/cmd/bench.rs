@@ -13,7 +13,8 @@ use s3dlio::api::advanced::{BufferPool, block_on, parse_size};
 use s3dlio::api::datagen::{Generator, Params};
 use s3dlio::api::{Code, Error, Lister, PutOptions, Result, Store, get, put};
 use serde_json::json;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -62,6 +63,8 @@ struct Bench {
     /// Numbers operations, and so draws them.
     next: AtomicU64,
     end: Instant,
+    /// The measurement cannot be what was asked for, and ends.
+    halt: AtomicBool,
     counters: Arc<Counters>,
 }
 
@@ -86,7 +89,9 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
         return Err(usage(format!("--duration cannot be {seconds}; expected seconds")));
     }
     let weights = weights(args::string(given, "mix"))?;
-    let root = place.root().join(&format!("s3dlio-bench-{}", std::process::id()));
+    // Process numbers repeat, also on machines that measure one bucket at once.
+    let random = RandomState::new().build_hasher().finish();
+    let root = place.root().join(&format!("s3dlio-bench-{}-{random:016x}", std::process::id()));
     let store = app.store(&root.to_string())?;
     let mut bench = Bench {
         app: app.clone(),
@@ -97,9 +102,10 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
         count,
         next: AtomicU64::new(0),
         end: Instant::now(),
+        halt: AtomicBool::new(false),
         counters: Arc::default(),
     };
-    let outcome = (|| {
+    let mut outcome = (|| {
         bench.prepare(jobs)?;
         bench.end = Instant::now() + Duration::from_secs_f64(seconds);
         let started = Instant::now();
@@ -108,8 +114,10 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     })();
     if !given.get_flag("keep") {
         let removed = block_on(s3dlio::api::delete_prefix(&store, ""))?;
-        if let Err(error) = removed {
-            app.report(&error);
+        match (&outcome, removed) {
+            (Ok(()), Err(error)) => outcome = Err(Failure::Failed(error)),
+            (Err(_), Err(error)) => app.report(&error),
+            (_, Ok(_)) => {}
         }
         // The folder itself, where there are folders; what is not empty stays.
         if place.is_local() {
@@ -179,13 +187,13 @@ impl Bench {
         let _drawn = self.app.progress.draw("measuring", &counters);
         let total = Mutex::new(Found::default());
         let blocking = self.store.capabilities().blocking_io;
-        std::thread::scope(|scope| {
+        std::thread::scope(|scope| -> Outcome {
             // Lanes of stores that block are threads; the others share one.
             let threads = if blocking { jobs } else { 1 };
             let lanes = jobs / threads;
             for _ in 0..threads {
                 let (bench, total) = (&*self, &total);
-                scope.spawn(move || {
+                let lanes = move || {
                     let outcome = block_on(async {
                         let lanes = (0..lanes).map(|_| bench.lane());
                         futures_util::future::join_all(lanes).await
@@ -193,16 +201,23 @@ impl Bench {
                     for found in outcome.into_iter().flatten() {
                         total.lock().unwrap_or_else(PoisonError::into_inner).add(found);
                     }
-                });
+                };
+                let started = std::thread::Builder::new().name("bench".into()).spawn_scoped(scope, lanes);
+                if let Err(e) = started {
+                    self.halt.store(true, Relaxed);
+                    let error = Error::from_io("cannot start a thread for each of --jobs", &e);
+                    return Err(error.with_operation("bench").with_hint("give fewer --jobs").into());
+                }
             }
-        });
+            Ok(())
+        })?;
         let _ = Handle::try_current(); // none: the lanes had their own
         Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn lane(&self) -> Found {
         let mut found = Found::default();
-        while Instant::now() < self.end && self.app.stop.check().is_ok() {
+        while Instant::now() < self.end && !self.halt.load(Relaxed) && self.app.stop.check().is_ok() {
             let draw = scatter(self.next.fetch_add(1, Relaxed));
             let kind = self.kind(draw);
             let started = Instant::now();

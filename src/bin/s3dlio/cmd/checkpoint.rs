@@ -7,8 +7,8 @@ use crate::exit::{Failure, Outcome, usage};
 use crate::place::Place;
 use crate::text;
 use clap::{Arg, ArgMatches, Command, value_parser};
-use s3dlio::api::Store;
 use s3dlio::api::checkpoint::{Checkpoint, collect, list, prune, read_latest};
+use s3dlio::api::{Code, Error, Store};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +149,10 @@ async fn verify(app: &App, store: &Store, given: &ArgMatches) -> Outcome {
         Some(step) => vec![*step],
         None => list(store).await?,
     };
+    if steps.is_empty() {
+        let error = Error::new(Code::NotFound, "there is no committed checkpoint in this folder");
+        return Err(error.with_context("verify", store.root()).into());
+    }
     let mut failed = 0_u64;
     for step in &steps {
         app.stop.check()?;
@@ -167,12 +171,19 @@ async fn verify(app: &App, store: &Store, given: &ArgMatches) -> Outcome {
             Err(error) => {
                 failed += 1;
                 app.report(&error);
+                let damaged = tells_damage(error.code());
+                let found = if damaged { "damaged" } else { "not checked" };
                 app.out.line(
-                    || format!("{step:>12}  damaged"),
-                    || json!({ "type": "checkpoint", "step": step, "ok": false, "deep": deep }),
+                    || format!("{step:>12}  {found}"),
+                    || json!({ "type": "checkpoint", "step": step, "ok": false, "damaged": damaged, "deep": deep }),
                 )?;
             }
         }
     }
     if failed > 0 { Err(Failure::Partly) } else { Ok(()) }
+}
+
+/// Whether this is about what is stored, and not about reaching it.
+fn tells_damage(code: Code) -> bool {
+    matches!(code, Code::Corrupt | Code::ChecksumMismatch | Code::Truncated | Code::NotFound)
 }

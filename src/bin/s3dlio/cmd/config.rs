@@ -27,7 +27,7 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let prefix = args::string(given, "prefix");
     let shown = OPTION_TABLE.iter().filter(|def| def.key.starts_with(prefix));
     for def in shown {
-        let value = app.options.get(def.key)?;
+        let value = masked(app.options.get(def.key)?);
         let source = source(app, def);
         if source == "default" && given.get_flag("set") {
             continue;
@@ -66,5 +66,36 @@ fn source(app: &App, def: &OptionDef) -> String {
     match def.env.iter().find(set) {
         Some(name) => format!("environment {name}"),
         None => "default".into(),
+    }
+}
+
+/// Without what a URL may carry of secrets: a user's name and password, and a query, which may be a signature.
+fn masked(value: String) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else { return value };
+    let (rest, query) = match rest.find(['?', '#']) {
+        // A password with such a letter in it: nobody can tell where it ends.
+        Some(at) if rest[at..].contains('@') => return format!("{scheme}://***"),
+        Some(at) => (&rest[..at], "?***"),
+        None => (rest, ""),
+    };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://***@{host}{query}"),
+        None => format!("{scheme}://{rest}{query}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn k1_urls_are_shown_without_their_secrets() {
+        let masked = |text: &str| super::masked(text.to_owned());
+        for plain in ["", "64MiB", "http://127.0.0.1:8333", "https://h/a/b", "/tmp/a@b?c"] {
+            assert_eq!(masked(plain), plain);
+        }
+        assert_eq!(masked("http://u:pw@h:1/x"), "http://***@h:1/x");
+        assert_eq!(masked("http://u:p/w@x@h"), "http://***@h");
+        assert_eq!(masked("https://h/c?sv=1&sig=canary"), "https://h/c?***");
+        assert_eq!(masked("https://u:p@h/?sig=canary#x"), "https://***@h/?***");
+        assert_eq!(masked("http://u:p?w@h"), "http://***");
     }
 }

@@ -11,7 +11,7 @@ use crate::select::{Chosen, Selection};
 use crate::tree::{Plan, Skip};
 use clap::{ArgMatches, Command};
 use s3dlio::api::advanced::{BufferPool, count_bytes, get_range_into};
-use s3dlio::api::{PutOptions, Result, get, get_range};
+use s3dlio::api::{Code, Error, PutOptions, Result, get, get_range};
 use std::sync::Arc;
 
 pub const VERB: Verb = Verb { command, run };
@@ -103,7 +103,12 @@ async fn read(chosen: Chosen, range: Option<Range>) -> Result<u64> {
     while at < size {
         let piece = (size - at).min(WHOLE) as usize;
         let (window, _owner) = BufferPool::global().take(piece)?.into_window();
-        at += get_range_into(store, key, at, window.split_at(piece).0).await?.bytes as u64;
+        let bytes = get_range_into(store, key, at, window.split_at(piece).0).await?.bytes as u64;
+        if bytes == 0 {
+            let message = format!("it ends at {at} bytes, but had {size} when it was found");
+            return Err(Error::new(Code::Changed, message).with_context("get", store.root().join(key)));
+        }
+        at += bytes;
     }
     Ok(at)
 }

@@ -23,8 +23,8 @@ use crate::app::App;
 use crate::exit::{Outcome, usage};
 use crate::text;
 use clap::{ArgMatches, Command};
-use s3dlio::api::ObjectMeta;
 use s3dlio::api::advanced::Uri;
+use s3dlio::api::{Error, ObjectMeta};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -92,13 +92,20 @@ fn confirm(app: &App, given: &ArgMatches, question: &str) -> Outcome {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(usage(format!("{question} Nobody can be asked here; say --yes")));
     }
-    let mut answer = String::new();
     app.progress.around(|| {
         let mut stderr = std::io::stderr().lock();
         let _ = write!(stderr, "{} [y/N] ", text::name(question)).and_then(|()| stderr.flush());
-        let _ = std::io::stdin().read_line(&mut answer); // no answer is no
     });
-    app.stop.check()?;
+    // Nobody may ever answer: reading has a thread of its own, and a wish to stop need not wait for it.
+    let (sender, answer) = tokio::sync::oneshot::channel();
+    let read = move || {
+        let mut line = String::new();
+        let _ = std::io::stdin().read_line(&mut line); // no answer is no
+        let _ = sender.send(line); // nobody waits after a stop
+    };
+    let thread = std::thread::Builder::new().name("stdin".into()).spawn(read);
+    thread.map_err(|e| Error::from_io("cannot start a thread", &e))?;
+    let answer = app.wait(async { Ok(answer.await.unwrap_or_default()) })?;
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => Err(usage("not confirmed; nothing was deleted")),

@@ -8,8 +8,9 @@ use crate::place::{self, Place};
 use crate::text;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use s3dlio::api::advanced::oplog::{self, Op, ReplayParams, ReplayStats};
+use serde_json::json;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 pub const VERB: Verb = Verb { command, run };
@@ -80,8 +81,15 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
             rows.push(Ok(row));
         }
     }
-    let stats =
-        app.wait(async { Ok::<_, Failure>(oplog::replay(rows.into_iter(), &params, &app.options).await?) })?;
+    let replayed =
+        app.wait(async { Ok::<_, Failure>(oplog::replay(rows.into_iter(), &params, &app.options).await?) });
+    let stats = match replayed {
+        Err(failure @ Failure::Stopped(_)) => {
+            interrupted(app, &params.progress)?;
+            return Err(failure);
+        }
+        replayed => replayed?,
+    };
     for error in &stats.failures {
         app.report(error);
     }
@@ -92,6 +100,31 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
         app.say(&format!("s3dlio: stopped after {begun} operations"));
     }
     if unexpected { Err(Failure::Partly) } else { Ok(()) }
+}
+
+/// Says what was done until a signal came.
+fn interrupted(app: &App, progress: &oplog::Progress) -> Outcome {
+    let load = |counter: &AtomicU64| counter.load(Relaxed);
+    let (done, total, bytes) = (load(&progress.done), load(&progress.total), load(&progress.bytes));
+    let shown = app.out.line(
+        || {
+            format!(
+                "interrupted: replayed {done} of {}, {}",
+                text::count(total, "operation"),
+                text::size(bytes)
+            )
+        },
+        || {
+            json!({
+                "operation": "oplog-replay", "operations": done, "planned": total, "bytes": bytes,
+                "interrupted": true,
+            })
+        },
+    );
+    match shown {
+        Err(Failure::ClosedPipe) => Ok(()), // the run was stopped all the same
+        shown => shown,
+    }
 }
 
 fn table(stats: &ReplayStats) -> String {

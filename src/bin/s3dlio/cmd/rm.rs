@@ -84,21 +84,23 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
                 for chosen in page.chunks(BATCH) {
                     let Some(first) = chosen.first() else { continue };
                     let keys = chosen.iter().map(|chosen| chosen.meta.key.clone()).collect();
-                    items.send(Batch { store: first.store.clone(), keys }, 0).await?;
+                    let batch = Batch { store: first.store.clone(), keys };
+                    items.send_many(batch, chosen.len() as u64, 0).await?;
                 }
             }
         }
         Ok(())
     };
-    let (shown, tally) = (app.clone(), run.tally.clone());
+    let (shown, tally, counters) = (app.clone(), run.tally.clone(), run.counters.clone());
     let job = move |batch: Batch| {
-        let (app, tally) = (shown.clone(), tally.clone());
+        let (app, tally, counters) = (shown.clone(), tally.clone(), counters.clone());
         async move {
             let outcomes = match dry_run {
                 true => batch.keys.iter().map(|_| Ok(())).collect(),
                 false => batch.store.delete_many(&batch.keys).await?,
             };
             for (key, outcome) in batch.keys.iter().zip(outcomes) {
+                counters.done();
                 match outcome {
                     Ok(()) => {
                         tally.done();
