@@ -1,6 +1,6 @@
 #!/bin/bash
 # Packs the .deb and installs it in a clean Debian, where the command runs and CMake projects link; lints the
-# Dockerfile, and builds it where an engine runs. Root, for chroot. Last line: "N passed, N failed".
+# Dockerfile, and with S3DLIO_TEST_DOCKER=1 builds it, which compiles everything anew. Root, for chroot. Last line: "N passed, N failed".
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -24,8 +24,10 @@ check() {
         tail -n 30 "$work/log" | sed 's/^/    /'
     fi
 }
-# Inside the clean Debian: no network, nothing of this machine's environment.
-inside() { unshare --net --pid --fork --kill-child env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root chroot "$clean" "$@"; }
+# Inside the clean Debian: nothing of this machine's environment, and no network where that can be taken away.
+apart=(unshare --net --pid --fork --kill-child)
+"${apart[@]}" true 2>/dev/null || { echo "unshare is not permitted here: a plain chroot is used"; apart=(); }
+inside() { "${apart[@]}" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root chroot "$clean" "$@"; }
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
 arch=$(dpkg --print-architecture)
 deb=s3dlio_${version}_$arch.deb
@@ -41,7 +43,7 @@ check "version" test "$(field Version)" = "$version"
 depends_only_on_libc() { field Depends | tr ',' '\n' | sed 's/^ *//; s/ .*//' | sort | diff - <(printf 'libc6\nlibgcc-s1\n'); }
 check "depends on the C library and nothing else" depends_only_on_libc
 names_no_build() {
-    dpkg-deb -x "$work/build/$deb" "$work/unpacked" && ! grep -rIlE "$work|$CARGO_TARGET_DIR|$root/" "$work/unpacked"
+    dpkg-deb -x "$work/build/$deb" "$work/unpacked" && ! grep -ralE "$work|$CARGO_TARGET_DIR|$root/" "$work/unpacked"
 }
 check "names no path of the build" names_no_build
 
@@ -93,12 +95,12 @@ context() {
         cargo metadata --locked --offline --no-deps --manifest-path "$work/context/Cargo.toml"
 }
 check "the context of the image has every crate" context
-if docker info >/dev/null 2>&1; then
+if [ "${S3DLIO_TEST_DOCKER:-}" = 1 ]; then
     check "build the image" docker build -q -t s3dlio-test "$root"
     check "the image says the version" sh -c "docker run --rm s3dlio-test version | grep -q '$version'"
     docker image rm -f s3dlio-test >/dev/null 2>&1
 else
-    echo "no container engine runs here: the image was linted, not built"
+    echo "the image was linted, not built: S3DLIO_TEST_DOCKER=1 builds it"
 fi
 
 echo "$passed passed, $failed failed"

@@ -105,11 +105,15 @@ ml() {
   step "torch for machines without CUDA" python3 "$here/torch_cpu.py" "$("$tools/ml/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"
 }
 
-browser() {
+# What of Debian a tool needs is looked for each time: the folder of the tools may outlive the machine.
+debian_for_browser() {
   local missing=()
   have chromium || missing+=(chromium)
   [[ -d /usr/share/fonts/truetype/dejavu ]] || missing+=(fonts-dejavu-core)
   install_debian "${missing[@]}"
+}
+
+browser() {
   step "environment of the browser" python3 -m venv --clear "$tools/browser"
   step "playwright" "$tools/browser/bin/pip" install --disable-pip-version-check "$playwright"
 }
@@ -119,18 +123,21 @@ oplog() {
   step "pandas, prometheus_client" "$tools/oplog/bin/pip" install --disable-pip-version-check "${oplog_packages[@]}"
 }
 
-packages() {
+debian_for_packages() {
   local missing=()
   have mmdebstrap || missing+=(mmdebstrap)
   have dpkg-shlibdeps || missing+=(dpkg-dev)
   install_debian "${missing[@]}"
+}
+
+# The release of this machine: what is built here runs there.
+release() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
+
+packages() {
   step "environment of the linter" python3 -m venv --clear "$tools/packages"
   step "hadolint" "$tools/packages/bin/pip" install --disable-pip-version-check "$hadolint"
-  # The release of this machine: what is built here runs there.
-  local release
-  release=$(. /etc/os-release && echo "$VERSION_CODENAME")
   rm -rf "$tools/clean-root"
-  step "clean Debian" mmdebstrap --variant=minbase --include="$clean_root" "$release" "$tools/clean-root"
+  step "clean Debian" mmdebstrap --variant=minbase --include="$clean_root" "$(release)" "$tools/clean-root"
 }
 
 lightning() { step "Lightning" "$tools/ml/bin/pip" install --disable-pip-version-check --no-deps "${lightning[@]}"; }
@@ -150,9 +157,15 @@ for what in "${@:-debian python npm julia}"; do
         # Its own stamp: another version of it does not install 3.4 GB anew.
         once lightning "${lightning[*]} in $(<"$tools/ml.stamp")" lightning
         ;;
-      browser) once browser "$playwright" browser ;;
+      browser)
+        debian_for_browser
+        once browser "$playwright" browser
+        ;;
       oplog) once oplog "${oplog_packages[*]}" oplog ;;
-      packages) once packages "$hadolint $clean_root" packages ;;
+      packages)
+        debian_for_packages
+        once packages "$hadolint $clean_root $(release)" packages
+        ;;
       *) echo "unknown tool $one" >&2; exit 2 ;;
     esac
   done
