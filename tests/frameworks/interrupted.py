@@ -35,6 +35,9 @@ def main():
             loop(uri, cell)
         except KeyboardInterrupt:
             pass
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):  # torch's, where it hears first that a worker was interrupted
+                raise
         for child in multiprocessing.active_children():
             child.join(30)
             assert not child.is_alive(), f"{cell}: a worker lives on"
