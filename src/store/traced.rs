@@ -3,7 +3,7 @@
 
 use super::{
     Admit, Capabilities, ContainerInfo, Content, GetRequest, GetResult, GotBatch, ListPage, ListRequest,
-    ObjectMeta, ObjectStore, Part, PutOptions, PutResult, StoreRef, Upload, UploadTotal,
+    ObjectMeta, ObjectStore, Part, PendingUpload, PutOptions, PutResult, StoreRef, Upload, UploadTotal,
 };
 use crate::base::buffer::{Buffer, Window};
 use crate::base::checksum::Crc32c;
@@ -143,6 +143,8 @@ impl ObjectStore for Traced {
         fn list_page<'r>(request: &'r ListRequest) -> ListPage = [&request.prefix];
         fn delete<'k>(key: &'k str) -> () = [key];
         fn delete_many<'k>(keys: &'k [String]) -> Vec<Result<()>> = [keys.first().map_or("", String::as_str)];
+        fn list_uploads<'p>(prefix: &'p str) -> Vec<PendingUpload> = [prefix];
+        fn abort_upload<'u>(upload: &'u PendingUpload) -> () = [&upload.key];
         fn copy<'k, 't>(from: &'k str, to: &'t str) -> PutResult = [to];
         fn rename<'k, 't>(from: &'k str, to: &'t str) -> () = [to];
         fn create_container<>() -> () = [""];
