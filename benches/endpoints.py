@@ -34,7 +34,7 @@ http {{
   ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
   server {{
     listen 127.0.0.1:{port} reuseport; listen 127.0.0.1:{tls_port} ssl reuseport;
-    open_file_cache max=50000 inactive=1h; open_file_cache_valid 1h;
+    open_file_cache max=15000 inactive=1h; open_file_cache_valid 1h;
     location ~ ^/bench/?$ {{ root {folder}; default_type application/xml; rewrite ^ /lists/$arg_prefix.xml break; }}
   }}
   server {{

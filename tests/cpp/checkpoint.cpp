@@ -213,11 +213,11 @@ BACKEND_TEST(checkpoint_snapshots_are_saved_in_the_background) {
     waiting.cancel();
     CHECK_THROWS(S3DLIO_ERR_CANCELLED, ({}), waiting.get());
     writer.abort();
-    checkpoint_writer other(store, params(3));
+    checkpoint_writer other(store, params(4));
     queue.finish(other).get();
-    CHECK_THROWS(S3DLIO_ERR_NOT_FOUND, ({"step 3"}), checkpoint(store, 3));
+    CHECK_THROWS(S3DLIO_ERR_NOT_FOUND, ({"step 4"}), checkpoint(store, 4));
     other.commit();
-    CHECK(checkpoint::list(store) == (std::vector<std::uint64_t>{1, 3}));
+    CHECK(checkpoint::list(store) == (std::vector<std::uint64_t>{1, 3, 4}));
     store.delete_prefix("");
 }
 
