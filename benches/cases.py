@@ -344,7 +344,6 @@ def loader_late(w):
         {
             "ours": w.client("draw", late, **same),
             "prompt": w.client("draw", prompt, **same),
-            "ordered": w.client("draw", late, **{**same, "loader.order": "ordered"}),
         },
         [Goal("rate", 0.9, "prompt", at_least=True)],
         small=True,
