@@ -94,8 +94,10 @@ def no_leaks(request, what_was_imported_stays):
     if request.session.testsfailed == 0:  # a failure's traceback keeps objects alive
         request.node.funcargs.clear()  # pytest itself holds the stores otherwise
         deadline = time.monotonic() + 10
-        while gc.collect() or s3dlio.stats().handles > before:
+        gc.collect()
+        while s3dlio.stats().handles > before:
             # Threads of other libraries, such as pyarrow's, may let go of a file a moment after they are done with it.
+            gc.collect()
             assert time.monotonic() < deadline, f"the test leaked handles: {before} before, {s3dlio.stats().handles} after it"
             time.sleep(0.005)
 
