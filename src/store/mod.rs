@@ -118,15 +118,11 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
 
     /// Uploads below a prefix that were neither completed nor aborted, by whatever process. Local files and
     /// memory keep nothing of them: their uploads have no name before they are published.
-    async fn list_uploads(&self, _prefix: &str) -> Result<Vec<PendingUpload>> {
-        Ok(Vec::new())
-    }
+    async fn list_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>>;
 
     /// Removes what such an upload stored. One that is gone is what was asked for; one that is still under
     /// way fails from then on.
-    async fn abort_upload(&self, _upload: &PendingUpload) -> Result<()> {
-        Ok(())
-    }
+    async fn abort_upload(&self, upload: &PendingUpload) -> Result<()>;
 
     /// Whether there is an object of this key. An error is an error, never "no".
     async fn exists(&self, key: &str) -> Result<bool> {

@@ -6,7 +6,7 @@ use s3dlio::base::uri::Uri;
 use s3dlio::options::Options;
 use s3dlio::store::{
     Capabilities, ContainerInfo, Content, GetRequest, GetResult, ListPage, ListRequest, ObjectMeta,
-    ObjectStore, PutOptions, PutResult, Store, Upload,
+    ObjectStore, PendingUpload, PutOptions, PutResult, Store, Upload,
 };
 use s3dlio::{Code, Result};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -147,5 +147,13 @@ impl ObjectStore for Counted {
 
     async fn list_containers(&self) -> Result<Vec<ContainerInfo>> {
         self.inner.list_containers().await
+    }
+
+    async fn list_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>> {
+        self.inner.list_uploads(prefix).await
+    }
+
+    async fn abort_upload(&self, upload: &PendingUpload) -> Result<()> {
+        self.inner.abort_upload(upload).await
     }
 }

@@ -231,6 +231,12 @@ impl ObjectStore for Fake {
     async fn list_containers(&self) -> Result<Vec<ContainerInfo>> {
         self.inner.list_containers().await
     }
+    async fn list_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>> {
+        self.inner.list_uploads(prefix).await
+    }
+    async fn abort_upload(&self, upload: &PendingUpload) -> Result<()> {
+        self.inner.abort_upload(upload).await
+    }
 }
 
 struct FakeUpload {

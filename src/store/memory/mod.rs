@@ -240,4 +240,13 @@ impl ObjectStore for MemoryStore {
         };
         Ok(containers.iter().map(info).collect())
     }
+
+    /// None: they have no names before they are published.
+    async fn list_uploads(&self, _prefix: &str) -> Result<Vec<PendingUpload>> {
+        Ok(Vec::new())
+    }
+
+    async fn abort_upload(&self, _upload: &PendingUpload) -> Result<()> {
+        Ok(())
+    }
 }
