@@ -1,7 +1,7 @@
 //! Copy and rename inside a store.
 
 use super::facts::Record;
-use super::publish::{FolderLock, Staged};
+use super::publish::{FolderLock, Staged, refuse_special};
 use super::remove::sync_above;
 use super::sys::{self, Kind, Stat};
 use super::tree::{MAX_PRUNED, Tree, check_key, failed_to, not_found, split};
@@ -87,6 +87,7 @@ pub(super) fn rename(tree: &Tree, from: &str, to: &str) -> Result<()> {
             let _locks = lock_both(&source, &target)?;
             let stat =
                 object_at(source.as_fd(), &from_name).inspect_err(|_| tree.prune(root.as_fd(), to_path))?;
+            refuse_special(target.as_fd(), &to_name)?;
             move_name(&stat, source.as_fd(), &from_name, target.as_fd(), &to_name)
         };
         match moved {

@@ -230,6 +230,7 @@ impl Staged {
 
 /// Renames over a file, or over a folder with nothing in it.
 fn rename_over(from: BorrowedFd, old: &CStr, to: BorrowedFd, new: &CStr) -> Result<io::Result<()>> {
+    refuse_special(to, new)?;
     match sys::rename(from, old, to, new) {
         Err(e) if e.raw_os_error() == Some(libc::EISDIR) => {
             make_way(to, new)?;
@@ -281,6 +282,18 @@ fn create_named(folder: BorrowedFd) -> io::Result<(OwnedFd, CString)> {
         if ours && sys::stat(fd.as_fd())?.names > 0 {
             return Ok((fd, name));
         }
+    }
+}
+
+/// A device, pipe or socket is no object that could be replaced: `/dev/null` has to stay what it is.
+pub(super) fn refuse_special(folder: BorrowedFd, name: &CStr) -> Result<()> {
+    match sys::stat_at(folder, name) {
+        Ok(stat) if stat.kind == sys::Kind::Special => {
+            let error = Error::new(Code::InvalidKey, "there is a device, pipe or socket of this name");
+            Err(error.with_hint("objects are stored in files of their own: choose another name"))
+        }
+        // What else is there, and whether it can be looked at, the rename itself tells.
+        _ => Ok(()),
     }
 }
 
