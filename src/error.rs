@@ -201,7 +201,13 @@ impl Error {
         };
         let mut error = Error::new(code, format!("{message}: {source}"));
         error.0.os_errno = source.raw_os_error();
-        error
+        match (source.raw_os_error(), code) {
+            (Some(libc::EROFS), _) => error.with_hint("the file system is mounted to be read only"),
+            (_, Code::PermissionDenied) => error.with_hint(
+                "look at owner and mode of the file and of each folder above it: this process may not do that there",
+            ),
+            _ => error,
+        }
     }
 
     /// Names the operation (`get`, `put`, `list` ...) and the URI. Of nested operations the outermost

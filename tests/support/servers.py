@@ -5,6 +5,7 @@
     servers.py serve [--only ...]                             prints NAME=value lines, lives until stdin closes
 
     S3DLIO_TEST_SEAWEED   endpoint of SeaweedFS               key s3dliotest, secret s3dliotestsecret, us-east-1
+                          and with the same secret s3dliotestreader and s3dliotestwriter, who may do only that
     S3DLIO_TEST_S3B       endpoint of a second S3 server      the same
     S3DLIO_TEST_AZURITE   blob endpoint with the account      devstoreaccount1 and its well-known key
 
@@ -196,10 +197,12 @@ class Seaweed(S3Server):
     def prepare(self):
         ports = free_ports(8)
         self.port = ports[0]
-        identity = {"name": "tests", "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
-                    "actions": ["Admin", "Read", "List", "Tagging", "Write"]}
+        actions = {"": ["Admin", "Read", "List", "Tagging", "Write"], "reader": ["Read", "List"], "writer": ["Write"]}
+        identities = [{"name": f"tests{who}", "actions": may,
+                       "credentials": [{"accessKey": ACCESS_KEY + who, "secretKey": SECRET_KEY}]}
+                      for who, may in actions.items()]
         config = self.dir / "s3.json"
-        config.write_text(json.dumps({"identities": [identity]}))
+        config.write_text(json.dumps({"identities": identities}))
         names = ["s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
                  "filer.port", "filer.port.grpc"]
         command = [

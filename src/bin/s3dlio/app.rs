@@ -6,7 +6,7 @@ use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::signal::Stop;
 use clap::ArgMatches;
-use s3dlio::api::advanced::{OPTION_TABLE, block_on, oplog, set_log_sink, shutdown};
+use s3dlio::api::advanced::{OPTION_TABLE, Uri, block_on, oplog, set_log_sink, shutdown};
 use s3dlio::api::metrics;
 use s3dlio::api::{Code, Error, Options, Result, Store, store_for_uri};
 use std::collections::HashMap;
@@ -72,8 +72,18 @@ impl App {
         Ok(App { logs, stats, options, out, stop, progress, verbose, quiet, stores: Mutex::default() })
     }
 
-    /// The store at a root URI; opened once.
+    /// The store at a root URI in a bucket, or in a folder.
     pub fn store(&self, root: &str) -> Result<Store> {
+        let uri = Uri::parse(root)?;
+        if uri.container().is_empty() && !uri.scheme().is_local_path() {
+            let message = format!("{root} names no bucket; expected one, such as {root}BUCKET/");
+            return Err(Error::new(Code::InvalidArgument, message));
+        }
+        self.account(root)
+    }
+
+    /// The store at a root URI, which may be that of an account; opened once.
+    pub fn account(&self, root: &str) -> Result<Store> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = stores.get(root) {
             return Ok(store.clone());

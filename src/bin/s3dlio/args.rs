@@ -155,6 +155,11 @@ pub fn number(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name("N").value_parser(value_parser!(u64)).help(help)
 }
 
+/// How many at once.
+pub fn jobs(help: &'static str) -> Arg {
+    number("jobs", help).short('j').value_parser(value_parser!(u64).range(1..))
+}
+
 /// Text.
 pub fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).help(help)

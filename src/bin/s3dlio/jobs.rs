@@ -98,6 +98,8 @@ pub struct Run {
 pub struct Items<I> {
     sender: mpsc::Sender<I>,
     counters: Arc<Counters>,
+    tally: Arc<Tally>,
+    app: Arc<App>,
 }
 
 impl<I> Items<I> {
@@ -111,6 +113,27 @@ impl<I> Items<I> {
         self.counters.announce(objects, bytes);
         // The run ended, and says why.
         self.sender.send(item).await.map_err(|_| Failure::Partly)
+    }
+
+    /// What was asked for and cannot be looked at: shown and counted, as the others are still to be done.
+    pub fn refuse(&self, errors: &[Error]) {
+        for error in errors {
+            self.counters.announce(1, 0);
+            self.counters.done();
+            self.tally.failed(error.code());
+            self.app.report(error);
+        }
+    }
+
+    /// How finding what is below one of `sources` ended: of several, one that fails is [refused](Items::refuse).
+    pub fn found(&self, outcome: Outcome, sources: usize) -> Outcome {
+        match outcome {
+            Err(Failure::Failed(error)) if sources > 1 && !error_of_all(error.code()) => {
+                self.refuse(&[error]);
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 }
 
@@ -141,7 +164,8 @@ impl Run {
         let _drawn = self.app.progress.draw(self.verb, &self.counters);
         let (sender, receiver) = mpsc::channel(AHEAD);
         let counters = self.counters.clone();
-        let find = find(Items { sender, counters: counters.clone() });
+        let (tally, app) = (self.tally.clone(), self.app.clone());
+        let find = find(Items { sender, counters: counters.clone(), tally, app });
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
         let job = Arc::new(job);
         let found = block_on(async {
@@ -314,6 +338,12 @@ fn is_fatal(code: Code) -> bool {
             | Code::OutOfMemory
             | Code::Shutdown
     )
+}
+
+/// What ends a run of several sources, each of which has a bucket or a folder of its own.
+pub fn error_of_all(code: Code) -> bool {
+    let of_the_arguments = matches!(code, Code::InvalidArgument | Code::InvalidUri);
+    of_the_arguments || code != Code::ContainerNotFound && is_fatal(code)
 }
 
 fn defect(error: &tokio::task::JoinError) -> Failure {

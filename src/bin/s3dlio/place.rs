@@ -16,6 +16,20 @@ pub struct Place {
 impl Place {
     /// A URI, or a path on this machine.
     pub fn parse(text: &str) -> Result<Place> {
+        if text == "-" {
+            let error = Error::new(Code::InvalidUri, "\"-\" is neither a URI nor a path");
+            return Err(error.with_hint(
+                "`s3dlio put --stdin URI` stores standard input, `s3dlio cat URI` writes to standard output, and \
+                 ./- is a file of this name",
+            ));
+        }
+        let scheme = text.split_once(':').map(|(scheme, _)| scheme);
+        if !text.contains("://") && ["s3", "az", "file", "direct", "memory"].map(Some).contains(&scheme) {
+            let error = Error::new(Code::InvalidUri, format!("{text:?} is neither a URI nor a path"));
+            return Err(
+                error.with_hint("a URI has two slashes after the colon; ./ begins the name of a file")
+            );
+        }
         let uri = match text.contains("://") {
             true => Uri::parse(text)?,
             false => Uri::parse(&format!("file://{}", absolute(text)?))?,
@@ -98,6 +112,10 @@ mod tests {
         assert!([".", "..", "a/..", "../", "a/."].iter().all(|path| parse(path).1));
         assert!(!parse("..a").1 && !parse("a..").1);
         assert!(parse("a b#?%").0.ends_with("/a b#?%"));
-        assert_eq!(Place::parse("gs://b/k").unwrap_err().code(), Code::InvalidUri);
+        assert!(parse("./-").0.ends_with("/-") && parse("./s3:/b").0.ends_with("/s3:/b"));
+        assert!(parse("a:b").0.ends_with("/a:b"));
+        for text in ["gs://b/k", "-", "", "s3:", "s3:/b/k", "az:x", "file:/tmp"] {
+            assert_eq!(Place::parse(text).unwrap_err().code(), Code::InvalidUri, "{text:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::copy::Copy;
 use crate::exit::{Failure, Outcome, usage};
 use crate::jobs::{Did, Items, Lanes, Run};
 use crate::place::Place;
-use crate::select::{Chosen, Selection};
+use crate::select::{Chosen, Page, Selection};
 use crate::text;
 use s3dlio::api::advanced::{Scheme, Uri};
 use s3dlio::api::{Code, Error, ListEntry, Lister, ObjectMeta, PutOptions, Store};
@@ -118,34 +118,46 @@ impl Plan {
             *there.lock().unwrap_or_else(PoisonError::into_inner) = listed;
         }
         for selection in &self.from {
-            let prefix = match self.from.len() > 1 && selection.tree {
-                true => format!("{}/", selection.place.name()),
-                false => String::new(),
-            };
-            if !selection.tree {
-                let chosen = selection.object(app).await?;
-                let to_key = match &name {
-                    Some(key) => key.clone(),
-                    None => selection.place.name().to_owned(),
-                };
-                let mut at = there.lock().unwrap_or_else(PoisonError::into_inner).remove(&to_key);
-                if compares && name.is_some() {
-                    at = at_destination(&to, &to_key).await?;
-                }
-                self.send(app, &items, chosen, &to, to_key, at).await?;
-                continue;
+            let to = (&to, name.as_deref());
+            items.found(self.find_one(app, &items, selection, to, there).await, self.from.len())?;
+        }
+        Ok(())
+    }
+
+    /// Of one source. `to` is where it goes, and by which name if not its own.
+    async fn find_one(
+        &self,
+        app: &App,
+        items: &Items<Item>,
+        selection: &Selection,
+        (to, name): (&Store, Option<&str>),
+        there: &Mutex<There>,
+    ) -> Outcome {
+        let there_already = |key: &str| there.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        if !selection.tree {
+            let chosen = selection.object(app).await?;
+            let to_key = name.unwrap_or(selection.place.name()).to_owned();
+            let mut at = there_already(&to_key);
+            if name.is_some() && (self.skip != Skip::Never || self.delete) {
+                at = at_destination(to, &to_key).await?;
             }
-            let mut pages = selection.pages(app).await?;
-            while let Some(page) = pages.next(app).await? {
-                for chosen in page {
-                    // A key that ends in a slash stands for a folder, which files have without it.
-                    if chosen.meta.key.ends_with('/') && self.to.is_local() && chosen.meta.size == 0 {
-                        continue;
-                    }
-                    let to_key = format!("{prefix}{}", chosen.meta.key);
-                    let at = there.lock().unwrap_or_else(PoisonError::into_inner).remove(&to_key);
-                    self.send(app, &items, chosen, &to, to_key, at).await?;
+            return self.send(app, items, chosen, to, to_key, at).await;
+        }
+        let prefix = match self.from.len() > 1 {
+            true => format!("{}/", selection.place.name()),
+            false => String::new(),
+        };
+        let mut pages = selection.pages(app).await?;
+        while let Some(Page { chosen, refused }) = pages.next(app).await? {
+            items.refuse(&refused);
+            for chosen in chosen {
+                // A key that ends in a slash stands for a folder, which files have without it.
+                if chosen.meta.key.ends_with('/') && self.to.is_local() && chosen.meta.size == 0 {
+                    continue;
                 }
+                let to_key = format!("{prefix}{}", chosen.meta.key);
+                let at = there_already(&to_key);
+                self.send(app, items, chosen, to, to_key, at).await?;
             }
         }
         Ok(())

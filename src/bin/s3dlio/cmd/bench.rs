@@ -48,9 +48,12 @@ fn command() -> Command {
                 .value_parser(value_parser!(f64))
                 .help("How long, objects' making not counted"),
         )
-        .arg(args::number("jobs", "Operations at once").short('j').default_value("32"))
+        .arg(args::jobs("Operations at once").default_value("32"))
         .arg(args::switch("keep", None, "Leave the objects there"))
 }
+
+/// So many failures are shown: the objects are few, and the operations are not.
+const SHOWN: u64 = 20;
 
 /// What all lanes share.
 struct Bench {
@@ -66,6 +69,8 @@ struct Bench {
     /// The measurement cannot be what was asked for, and ends.
     halt: AtomicBool,
     counters: Arc<Counters>,
+    /// Operations that failed.
+    failures: AtomicU64,
 }
 
 /// What a lane found, by kind of operation.
@@ -104,6 +109,7 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
         end: Instant::now(),
         halt: AtomicBool::new(false),
         counters: Arc::default(),
+        failures: AtomicU64::new(0),
     };
     let mut outcome = (|| {
         bench.prepare(jobs)?;
@@ -116,6 +122,8 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
         let removed = block_on(s3dlio::api::delete_prefix(&store, ""))?;
         match (&outcome, removed) {
             (Ok(()), Err(error)) => outcome = Err(Failure::Failed(error)),
+            // The failure was before there was anything.
+            (Err(_), Err(error)) if matches!(error.code(), Code::NotFound | Code::ContainerNotFound) => {}
             (Err(_), Err(error)) => app.report(&error),
             (_, Ok(_)) => {}
         }
@@ -131,12 +139,16 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
 fn weights(text: &str) -> Outcome<[u64; 4]> {
     let wrong =
         || usage(format!("--mix cannot be {text:?}; expected operations as get=70,put=20,list=5,stat=5"));
-    let mut weights = [0; 4];
+    let mut weights = [None; 4];
     for part in text.split(',') {
         let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
         let kind = KINDS.iter().position(|kind| *kind == name).ok_or_else(wrong)?;
-        weights[kind] = weight.parse().ok().filter(|weight| *weight <= 1_000_000).ok_or_else(wrong)?;
+        let weight = weight.parse::<u64>().ok().filter(|weight| *weight <= 1_000_000).ok_or_else(wrong)?;
+        if weights[kind].replace(weight).is_some() {
+            return Err(wrong()); // which of the two?
+        }
     }
+    let weights = weights.map(Option::unwrap_or_default);
     if weights.iter().sum::<u64>() == 0 { Err(wrong()) } else { Ok(weights) }
 }
 
@@ -146,7 +158,9 @@ impl Bench {
     }
 
     async fn store_one(&self, number: u64) -> Result<u64> {
-        let mut buffer = BufferPool::global().take(self.size as usize)?;
+        let buffer = BufferPool::global().take(self.size as usize);
+        let mut buffer =
+            buffer.map_err(|e| e.with_context("bench", self.store.root().join(&Self::key(number))))?;
         buffer.set_len(self.size as usize);
         self.generator.fill(number, 0, &mut buffer)?;
         let stats = put(&self.store, &Self::key(number), buffer.into_bytes(), &PutOptions::default()).await?;
@@ -234,7 +248,11 @@ impl Bench {
                 }
                 Err(error) => {
                     found.failed[kind] += 1;
-                    self.app.report(&error);
+                    match self.failures.fetch_add(1, Relaxed) {
+                        number if number < SHOWN => self.app.report(&error),
+                        SHOWN => self.app.say("s3dlio: more failures are counted, not shown"),
+                        _ => {}
+                    }
                 }
             }
             self.counters.all_objects.fetch_add(1, Relaxed);

@@ -35,7 +35,7 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
             let options = Options::new().with("reader.decompress", decompress)?;
             let reader = Reader::open(&store, &key, &options.resolve_over(store.options())).await?;
             let (mut left, start) = match range {
-                Some(range) => range.within(reader.size()?)?,
+                Some(range) => range.within(reader.size()?).map_err(|e| e.with_context("cat", &place.uri))?,
                 None => (u64::MAX, 0),
             };
             if start > 0 {

@@ -6,6 +6,7 @@ use crate::args;
 use crate::exit::Outcome;
 use clap::{Arg, ArgMatches, Command};
 use s3dlio::api::advanced::{Kind, OPTION_TABLE, OptionDef, unknown_environment};
+use s3dlio::api::{Code, Error};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -25,6 +26,10 @@ fn command() -> Command {
 
 fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let prefix = args::string(given, "prefix");
+    if !OPTION_TABLE.iter().any(|def| def.key.starts_with(prefix)) {
+        let message = format!("no option's key starts with {prefix:?}; `s3dlio config` lists all");
+        return Err(Error::new(Code::UnknownOption, message).into());
+    }
     let shown = OPTION_TABLE.iter().filter(|def| def.key.starts_with(prefix));
     for def in shown {
         let value = masked(app.options.get(def.key)?);

@@ -26,7 +26,7 @@ fn list_command() -> Command {
 fn list(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let root = Place::parse(args::string(given, "uri"))?.root();
     app.wait(async {
-        for container in app.store(&root.to_string())?.list_containers().await? {
+        for container in app.account(&root.to_string())?.list_containers().await? {
             print(app, &root, &container)?;
         }
         Ok(())

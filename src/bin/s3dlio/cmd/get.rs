@@ -7,7 +7,7 @@ use crate::exit::Outcome;
 use crate::jobs::{Did, Items, Lanes, Run};
 use crate::place::{self, Place};
 use crate::range::{self, Range};
-use crate::select::{Chosen, Selection};
+use crate::select::{Chosen, Page, Selection};
 use crate::tree::{Plan, Skip};
 use clap::{ArgMatches, Command};
 use s3dlio::api::advanced::{BufferPool, count_bytes, get_range_into};
@@ -34,7 +34,7 @@ fn command() -> Command {
             args::text("save", "PATH", "Write objects to this file, or below this folder")
                 .conflicts_with("range"),
         )
-        .arg(args::number("jobs", "Objects at once").short('j'))
+        .arg(args::jobs("Objects at once"))
 }
 
 fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
@@ -63,20 +63,9 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let network = selections.iter().any(|selection| !selection.place.is_local());
     let finder = app.clone();
     let find = move |items: Items<Chosen>| async move {
+        let sources = selections.len();
         for selection in selections {
-            if !selection.tree {
-                let chosen = selection.object(&finder).await?;
-                let size = chosen.meta.size;
-                items.send(chosen, size).await?;
-                continue;
-            }
-            let mut pages = selection.pages(&finder).await?;
-            while let Some(page) = pages.next(&finder).await? {
-                for chosen in page {
-                    let size = chosen.meta.size;
-                    items.send(chosen, size).await?;
-                }
-            }
+            items.found(find(&finder, &selection, &items).await, sources)?;
         }
         Ok(())
     };
@@ -87,6 +76,23 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     };
     let outcome = run.each(Lanes::new(jobs, local, network), find, job);
     run.finish(outcome, "got", false)
+}
+
+async fn find(app: &App, selection: &Selection, items: &Items<Chosen>) -> Outcome {
+    if !selection.tree {
+        let chosen = selection.object(app).await?;
+        let size = chosen.meta.size;
+        return items.send(chosen, size).await;
+    }
+    let mut pages = selection.pages(app).await?;
+    while let Some(Page { chosen, refused }) = pages.next(app).await? {
+        items.refuse(&refused);
+        for chosen in chosen {
+            let size = chosen.meta.size;
+            items.send(chosen, size).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn read(chosen: Chosen, range: Option<Range>) -> Result<u64> {

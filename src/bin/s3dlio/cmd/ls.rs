@@ -3,8 +3,9 @@
 use super::Verb;
 use crate::app::App;
 use crate::args;
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome, usage};
 use crate::place::{self, Place};
+use crate::select::{Chosen, Page, Selection};
 use crate::text;
 use clap::{ArgMatches, Command};
 use s3dlio::api::advanced::{Pattern, Uri};
@@ -44,6 +45,8 @@ struct Listing<'a> {
     objects: u64,
     bytes: u64,
     folders: u64,
+    /// Something below could not be looked at, and was shown.
+    failed: bool,
 }
 
 fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
@@ -51,39 +54,60 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let recursive = given.get_flag("recursive") || pattern.is_some();
     let flag = |name| given.get_flag(name);
     let human = flag("human");
-    let mut listing =
-        Listing { app, count: flag("count"), long: flag("long"), human, objects: 0, bytes: 0, folders: 0 };
-    for text in args::strings(given, "uri") {
-        let place = Place::parse(&text)?;
-        app.wait(listing.place(&place, recursive, pattern.as_ref()))?;
+    let (count, long) = (flag("count"), flag("long"));
+    let mut listing = Listing { app, count, long, human, objects: 0, bytes: 0, folders: 0, failed: false };
+    let each =
+        super::for_each(app, given, |place| app.wait(listing.place(place, recursive, pattern.clone())));
+    if matches!(each, Err(Failure::ClosedPipe | Failure::Stopped(_) | Failure::Failed(_))) {
+        return each;
     }
-    if !listing.count {
-        return Ok(());
+    if listing.count {
+        listing.total(recursive)?;
     }
-    let (objects, bytes, folders) = (listing.objects, listing.bytes, listing.folders);
-    app.out.line(
-        || {
-            let size = if human { text::size(bytes) } else { text::count(bytes, "byte") };
-            let folders =
-                if recursive { String::new() } else { format!(", {}", text::count(folders, "folder")) };
-            format!("{}, {size}{folders}", text::count(objects, "object"))
-        },
-        || json!({ "objects": objects, "bytes": bytes, "folders": folders }),
-    )
+    each?;
+    if listing.failed { Err(Failure::Partly) } else { Ok(()) }
 }
 
 impl Listing<'_> {
-    async fn place(&mut self, place: &Place, recursive: bool, pattern: Option<&Pattern>) -> Outcome {
+    fn total(&self, recursive: bool) -> Outcome {
+        let (objects, bytes, folders) = (self.objects, self.bytes, self.folders);
+        self.app.out.line(
+            || {
+                let size = if self.human { text::size(bytes) } else { text::count(bytes, "byte") };
+                let folders =
+                    if recursive { String::new() } else { format!(", {}", text::count(folders, "folder")) };
+                format!("{}, {size}{folders}", text::count(objects, "object"))
+            },
+            || json!({ "objects": objects, "bytes": bytes, "folders": folders }),
+        )
+    }
+
+    async fn place(&mut self, place: &Place, recursive: bool, pattern: Option<Pattern>) -> Outcome {
         let root = place.root();
-        let store = self.app.store(&root.to_string())?;
         if root.container().is_empty() && !place.is_local() {
-            for container in store.list_containers().await? {
+            if recursive || self.count {
+                let what = "-r, patterns and --count are about the objects of one";
+                return Err(usage(format!("{root} names no bucket; {what}")));
+            }
+            for container in self.app.account(&root.to_string())?.list_containers().await? {
                 super::containers::print(self.app, &root, &container)?;
             }
             return Ok(());
         }
+        if recursive {
+            let mut pages = Selection::new(place.clone(), true, pattern).pages(self.app).await?;
+            while let Some(Page { chosen, refused }) = pages.next(self.app).await? {
+                for Chosen { store, meta } in chosen {
+                    self.object(&store.root().join(&meta.key), &meta)?;
+                }
+                self.failed |= !refused.is_empty();
+                refused.iter().for_each(|error| self.app.report(error));
+            }
+            return Ok(());
+        }
+        let store = self.app.store(&root.to_string())?;
         let mut found = false;
-        if !place.folder && pattern.is_none() {
+        if !place.folder {
             let (parent, key) = place.uri.split_object()?;
             match self.app.store(&parent.to_string())?.stat(&key).await {
                 Ok(meta) => {
@@ -97,17 +121,14 @@ impl Listing<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let mut lister = Lister::new(&store, "", recursive);
+        let mut lister = Lister::new(&store, "", false);
         while let Some(page) = lister.next_page().await? {
             self.app.stop.check()?;
             found = true;
             for entry in page {
                 let uri = root.join(entry.key());
                 match entry {
-                    ListEntry::Object(meta) if pattern.is_none_or(|pattern| pattern.fits(&meta.key)) => {
-                        self.object(&uri, &meta)?;
-                    }
-                    ListEntry::Object(_) => {}
+                    ListEntry::Object(meta) => self.object(&uri, &meta)?,
                     ListEntry::Prefix(_) => self.folder(&uri)?,
                 }
             }

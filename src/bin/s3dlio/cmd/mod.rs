@@ -20,7 +20,10 @@ mod uploads;
 mod version;
 
 use crate::app::App;
-use crate::exit::{Outcome, usage};
+use crate::args;
+use crate::exit::{Failure, Outcome, usage};
+use crate::jobs::error_of_all;
+use crate::place::Place;
 use crate::text;
 use clap::{ArgMatches, Command};
 use s3dlio::api::advanced::Uri;
@@ -66,6 +69,24 @@ pub fn run(app: &Arc<App>, name: &str, given: &ArgMatches) -> Outcome {
         Some(verb) => (verb.run)(app, given),
         None => Err(usage(format!("there is no verb {name:?}"))),
     }
+}
+
+/// Does it for each of the URIs; of several, one that fails is shown, and the others are done.
+fn for_each(app: &App, given: &ArgMatches, mut one: impl FnMut(&Place) -> Outcome) -> Outcome {
+    let places = args::strings(given, "uri");
+    let places = places.iter().map(|text| Place::parse(text)).collect::<s3dlio::api::Result<Vec<_>>>()?;
+    let mut failed = false;
+    for place in &places {
+        match one(place) {
+            Err(Failure::Failed(error)) if places.len() > 1 && !error_of_all(error.code()) => {
+                failed = true;
+                app.report(&error);
+            }
+            Err(Failure::Partly | Failure::Shown(_)) if places.len() > 1 => failed = true,
+            outcome => outcome?,
+        }
+    }
+    if failed { Err(Failure::Partly) } else { Ok(()) }
 }
 
 /// An object as every verb prints it with --json.

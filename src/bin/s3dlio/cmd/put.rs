@@ -62,7 +62,7 @@ fn command() -> Command {
         ))
         .arg(args::text("content-type", "TYPE", "The content type of what is stored"))
         .arg(args::switch("stdin", None, "Store what comes from standard input, of any length"))
-        .arg(args::number("jobs", "Objects at once").short('j'))
+        .arg(args::jobs("Objects at once"))
 }
 
 /// What to generate.
@@ -86,6 +86,9 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     }
     let number = |name| given.get_one::<u64>(name).copied();
     let (count, first) = (number("count").unwrap_or(1), number("first").unwrap_or(0));
+    if first.checked_add(count).is_none() {
+        return Err(usage(format!("there are no {count} numbers from --first {first} on")));
+    }
     let compress = app.options.get("writer.compression")? == "zstd";
     let made = made(given, options, compress)?;
     let kind = args::string(given, "type").to_owned();
@@ -105,7 +108,7 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let run = Run::new(app, "put");
     let size = made.size;
     let find = move |items: Items<u64>| async move {
-        for number in first..first.saturating_add(count) {
+        for number in first..first + count {
             items.send(number, size).await?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::args;
 use crate::exit::{Failure, Outcome};
 use crate::jobs::{Did, Items, Lanes, Run};
 use crate::place::{self, Place};
-use crate::select::{Chosen, Selection};
+use crate::select::{Chosen, Page, Selection};
 use crate::text;
 use clap::{ArgMatches, Command};
 use s3dlio::api::{Code, Error, Store};
@@ -28,7 +28,7 @@ fn command() -> Command {
         .arg(args::switch("yes", Some('y'), "Do not ask before everything below a URI is deleted"))
         .arg(args::switch("force", Some('f'), "An object that is not there is no failure"))
         .arg(args::switch("dry-run", Some('n'), "Only print what would be deleted"))
-        .arg(args::number("jobs", "Requests at once").short('j'))
+        .arg(args::jobs("Requests at once"))
 }
 
 /// What one request deletes.
@@ -58,36 +58,13 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let network = selections.iter().any(|selection| !selection.place.is_local());
     let finder = app.clone();
     let find = move |items: Items<Batch>| async move {
+        let sources = selections.len();
         for selection in selections {
-            if !selection.tree {
-                match selection.object(&finder).await {
-                    Ok(Chosen { store, meta }) => {
-                        items.send(Batch { store, keys: vec![meta.key] }, 0).await?;
-                    }
-                    Err(Failure::Failed(error)) if force && is_missing(&error) => {}
-                    Err(failure) => return Err(failure),
-                }
-                continue;
-            }
-            let mut pages = match selection.pages(&finder).await {
-                Ok(pages) => pages,
-                Err(Failure::Failed(error)) if force && is_missing(&error) => continue,
-                Err(failure) => return Err(failure),
+            let found = match find(&finder, &selection, &items).await {
+                Err(Failure::Failed(error)) if force && is_missing(&error) => Ok(()),
+                found => found,
             };
-            loop {
-                let page = match pages.next(&finder).await {
-                    Ok(Some(page)) => page,
-                    Ok(None) => break,
-                    Err(Failure::Failed(error)) if force && is_missing(&error) => break,
-                    Err(failure) => return Err(failure),
-                };
-                for chosen in page.chunks(BATCH) {
-                    let Some(first) = chosen.first() else { continue };
-                    let keys = chosen.iter().map(|chosen| chosen.meta.key.clone()).collect();
-                    let batch = Batch { store: first.store.clone(), keys };
-                    items.send_many(batch, chosen.len() as u64, 0).await?;
-                }
-            }
+            items.found(found, sources)?;
         }
         Ok(())
     };
@@ -118,6 +95,24 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let jobs: Option<u64> = given.get_one("jobs").copied();
     let outcome = run.each(Lanes::new(jobs.or(Some(4)), !network, network), find, job);
     run.finish(outcome, "deleted", dry_run)
+}
+
+async fn find(app: &App, selection: &Selection, items: &Items<Batch>) -> Outcome {
+    if !selection.tree {
+        let Chosen { store, meta } = selection.object(app).await?;
+        return items.send(Batch { store, keys: vec![meta.key] }, 0).await;
+    }
+    let mut pages = selection.pages(app).await?;
+    while let Some(Page { chosen, refused }) = pages.next(app).await? {
+        items.refuse(&refused);
+        for chosen in chosen.chunks(BATCH) {
+            let Some(first) = chosen.first() else { continue };
+            let keys = chosen.iter().map(|chosen| chosen.meta.key.clone()).collect();
+            let batch = Batch { store: first.store.clone(), keys };
+            items.send_many(batch, chosen.len() as u64, 0).await?;
+        }
+    }
+    Ok(())
 }
 
 fn is_missing(error: &Error) -> bool {

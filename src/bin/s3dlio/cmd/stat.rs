@@ -5,8 +5,8 @@ use crate::app::App;
 use crate::args;
 use crate::exit::Outcome;
 use crate::jobs::{Did, Items, Lanes, Run};
-use crate::place::{self, Place};
-use crate::select::{Chosen, Selection};
+use crate::place;
+use crate::select::{Chosen, Page, Selection};
 use crate::text;
 use clap::{ArgMatches, Command};
 use s3dlio::api::ObjectMeta;
@@ -22,27 +22,27 @@ fn command() -> Command {
         .arg(args::uris("Of the objects; with -r, a pattern or a slash at the end everything below"))
         .arg(args::recursive())
         .args(place::pattern_args())
-        .arg(args::number("jobs", "Objects at once").short('j'))
+        .arg(args::jobs("Objects at once"))
 }
 
 fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let recursive = given.get_flag("recursive");
-    for text in args::strings(given, "uri") {
-        let selection = Selection::new(Place::parse(&text)?, recursive, place::pattern(given)?);
+    super::for_each(app, given, |place| {
+        let selection = Selection::new(place.clone(), recursive, place::pattern(given)?);
         if !selection.tree {
-            app.wait(async {
+            return app.wait(async {
                 let chosen = selection.object(app).await?;
                 print(app, &chosen.store.root().join(&chosen.meta.key), &chosen.meta)
-            })?;
-            continue;
+            });
         }
         let run = Run::new(app, "stat");
         let local = selection.place.is_local();
         let finder = app.clone();
         let find = move |items: Items<Chosen>| async move {
             let mut pages = selection.pages(&finder).await?;
-            while let Some(page) = pages.next(&finder).await? {
-                for chosen in page {
+            while let Some(Page { chosen, refused }) = pages.next(&finder).await? {
+                items.refuse(&refused);
+                for chosen in chosen {
                     items.send(chosen, 0).await?;
                 }
             }
@@ -60,9 +60,8 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
         };
         let lanes = Lanes::new(given.get_one("jobs").copied(), local, !local);
         run.each(lanes, find, job)?;
-        run.all_succeeded()?;
-    }
-    Ok(())
+        run.all_succeeded()
+    })
 }
 
 fn print(app: &App, uri: &Uri, meta: &ObjectMeta) -> Outcome {

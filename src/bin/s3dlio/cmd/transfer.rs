@@ -28,7 +28,7 @@ fn target(value: &'static str, help: &'static str) -> Arg {
 fn with_shared(command: Command) -> Command {
     command
         .args(place::pattern_args())
-        .arg(args::number("jobs", "Objects at once").short('j'))
+        .arg(args::jobs("Objects at once"))
         .arg(args::switch("dry-run", Some('n'), "Only print what would be done"))
         .arg(args::text("content-type", "TYPE", "The content type of what is stored"))
 }
@@ -102,8 +102,8 @@ fn upload(app: &Arc<App>, given: &ArgMatches) -> Outcome {
             return Err(usage(format!("{text} is no path; use cp or sync between stores")));
         }
         // A path tells by itself whether it is a folder.
-        let path = Path::new(place.uri.path());
-        let facts = std::fs::metadata(path);
+        let path = Path::new(place.uri.path().trim_end_matches('/'));
+        let facts = std::fs::metadata(if path.as_os_str().is_empty() { Path::new("/") } else { path });
         let facts =
             facts.map_err(|e| Error::from_io("cannot look at it", &e).with_context("upload", &place.uri))?;
         if !facts.is_dir() && place.folder {
