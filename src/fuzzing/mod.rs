@@ -2,6 +2,7 @@
 //! checks more than that nothing crashes: what is accepted must read the same however it comes.
 
 mod formats;
+mod pattern;
 mod sys;
 
 use crate::base::uri::Uri;
@@ -234,6 +235,13 @@ fn oplog(data: &[u8]) {
         let mut text = String::new();
         json::write(record, &mut text);
         assert_eq!(json::parse(&text).ok().as_ref(), Some(record), "{text:?}");
+    }
+}
+
+/// Patterns of keys.
+fn pattern(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        pattern::pattern(text);
     }
 }
 

@@ -33,5 +33,6 @@ targets! {
     s3dlio_fuzz_loader_state => loader_state;
     s3dlio_fuzz_loader_manifest => loader_manifest;
     s3dlio_fuzz_oplog => oplog;
+    s3dlio_fuzz_pattern => pattern;
     s3dlio_fuzz_planted => planted;
 }

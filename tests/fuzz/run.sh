@@ -12,7 +12,7 @@ case ${1:-} in
 quick) seconds=4 && shift ;;
 [0-9]*) seconds=$1 && shift ;;
 esac
-targets=${*:-head chunked range xml uri options manifest safetensors tfrecord tar npy npz hdf5 loader_state loader_manifest oplog calls}
+targets=${*:-head chunked range xml uri options manifest safetensors tfrecord tar npy npz hdf5 loader_state loader_manifest oplog pattern calls}
 target=${CARGO_TARGET_DIR:-$root/target}
 fuzz=$target/fuzz
 cc=clang-19 # as tools.sh installs it

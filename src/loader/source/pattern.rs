@@ -89,11 +89,17 @@ fn class(rest: &str) -> Option<(String, &str)> {
     let first = body.chars().next()?.len_utf8();
     let end = first + body.get(first..)?.find(']')?;
     let mut class = String::from(if negated { "[^/" } else { "[" });
-    for c in body.get(..end)?.chars() {
-        if matches!(c, '[' | ']' | '\\' | '^' | '&' | '~') {
-            class.push('\\');
+    // Two hyphens in a row, and what else a regular expression reads in a class, mean nothing here.
+    let escape = |c: char| regex_lite::escape(c.encode_utf8(&mut [0; 4]));
+    let mut rest = body.get(..end)?.chars();
+    while let Some(c) = rest.next() {
+        class.push_str(&escape(c));
+        let mut ahead = rest.clone();
+        if let (Some('-'), Some(last)) = (ahead.next(), ahead.next()) {
+            class.push('-');
+            class.push_str(&escape(last));
+            rest = ahead;
         }
-        class.push(c);
     }
     class.push(']');
     Some((class, body.get(end + 1..)?))
@@ -116,6 +122,7 @@ mod tests {
         assert!(
             glob("[a-c]1", "b1") && !glob("[!a-c]1", "b1") && glob("[!a-c]1", "d1") && !glob("[!a]1", "/1")
         );
+        assert!(glob("[--/]x", ".x") && !glob("[--/]x", "0x") && glob("[a-]", "-") && glob("[&&~~]", "&"));
         assert!(glob("[]]x", "]x") && glob("[x", "[x") && glob("a+(b).$", "a+(b).$"));
         assert!(glob("{a,b*}.x", "a.x") && glob("{a,b*}.x", "bcd.x") && !glob("{a,b}.x", "c.x"));
         assert!(glob(r"\*", "*") && !glob(r"\*", "a") && glob("ä?", "äö"));
