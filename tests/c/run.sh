@@ -104,21 +104,10 @@ run() { # run WRAPPER... : every program below the wrapper
 # The library's own code with AddressSanitizer (its dependencies without), linked into each program,
 # and a proof that the sanitizer sees what the library does.
 asan() {
-    # A wrapper for this crate only: the variable in cargo's own environment would rebuild everything.
-    cat >"$target/asan-rustc" <<'END'
-#!/bin/sh
-case " $* " in
-*" --crate-name s3dlio "*) RUSTC_BOOTSTRAP=1 exec "$@" -Zsanitizer=address ;;
-*) exec "$@" ;;
-esac
-END
-    chmod +x "$target/asan-rustc"
-    (cd "$root" && RUSTC_WORKSPACE_WRAPPER="$target/asan-rustc" cargo rustc --release --lib \
-        --crate-type staticlib) || { echo "0 passed, 1 failed"; exit 1; }
-    mv "$target/release/libs3dlio.a" "$out/libs3dlio.a"
-    (cd "$root" && cargo build --release --lib --quiet) # puts the plain one back
+    local library
+    library=$("$root/tests/support/sanitized.sh") || { echo "0 passed, 1 failed"; exit 1; }
     cc=clang-19 # as tools.sh installs it
-    local link="$out/libs3dlio.a -fsanitize=address -lm -ldl -lrt"
+    local link="$library -fsanitize=address -lm -ldl -lrt"
     build_all $link
     for name in $programs; do
         nm "$out/$name" | grep -q __asan_init

@@ -1,13 +1,13 @@
 #!/bin/bash
 # Fuzz targets: tests/fuzz/run.sh [quick | SECONDS] [TARGET...]
-#   Each target runs for so many seconds (40; quick: 4), two at a time, from its corpus beside this file.
-# The library is built with AddressSanitizer and libFuzzer's coverage, its dependencies without. What a
+#   Each target runs for so many seconds (20; quick: 4), two at a time, from its corpus beside this file.
+# The library is that of tests/support/sanitized.sh. What a
 # target failed on stays in TARGET_DIR/fuzz/found/, to be run again with TARGET_DIR/fuzz/bin/TARGET FILE; once it
 # is mended it belongs into the corpus. The last line is "N passed, M failed".
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-seconds=40
+seconds=20
 case ${1:-} in
 quick) seconds=4 && shift ;;
 [0-9]*) seconds=$1 && shift ;;
@@ -23,33 +23,12 @@ count() { # count NAME STATUS
     if [ "$2" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $1"; fi
 }
 
-# A target folder of its own, so that the plain library stays as it is; what the dependencies were built
-# to is shared by hard links.
-share() {
-    mkdir -p "$fuzz/release" "$fuzz/bin" "$fuzz/found" "$fuzz/grown"
-    (cd "$target/release" && find .fingerprint build deps -type f ! -path '*s3dlio*' ! -path '*faultd*' -print0 |
-        xargs -0 cp --parents -alf -t "$fuzz/release")
-}
-
 build() {
-    # A wrapper for this crate only: flags in cargo's own environment would rebuild everything.
-    cat >"$fuzz/rustc" <<'END'
-#!/bin/sh
-case " $* " in
-*" --crate-name s3dlio "*)
-    RUSTC_BOOTSTRAP=1 exec "$@" --cfg fuzzing -Zsanitizer=address -Ccodegen-units=1 -Cpasses=sancov-module \
-        -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
-        -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
-    ;;
-*) exec "$@" ;;
-esac
-END
-    chmod +x "$fuzz/rustc"
-    (cd "$root" && CARGO_TARGET_DIR=$fuzz RUSTC_WORKSPACE_WRAPPER=$fuzz/rustc cargo rustc --release --lib \
-        --crate-type staticlib) || return 1
+    library=$("$root/tests/support/sanitized.sh") || return 1
+    mkdir -p "$fuzz/bin" "$fuzz/found" "$fuzz/grown"
     local flags="-std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -pthread -I$root/include -I$root/tests/c
         -fsanitize=fuzzer,address"
-    local link="$fuzz/release/libs3dlio.a -lm -ldl -lrt"
+    local link="$library -lm -ldl -lrt"
     for name in $targets planted; do
         case $name in
         calls) $cc $flags "$here/calls.c" -o "$fuzz/bin/$name" $link ;;
@@ -77,7 +56,7 @@ report() { # report NAME STATUS
 export ASAN_SYMBOLIZER_PATH=$(command -v addr2line) # clang's own is in a package of many megabytes
 export ASAN_OPTIONS=detect_leaks=1
 export S3DLIO_LOG_LEVEL=off
-share && build || { echo "0 passed, 1 failed"; exit 1; }
+build || { echo "0 passed, 1 failed"; exit 1; }
 
 # The fuzzer must find what was planted, from nothing: else the rest of this run would prove nothing.
 rm -rf "$fuzz/grown/planted"
