@@ -90,7 +90,7 @@ fn section(name: &str, config: &cbindgen::Config) -> String {
     let path = format!("src/ffi/{name}.rs");
     let source = read(&path);
     let text: Vec<&str> = source.lines().map_while(|line| line.strip_prefix("//!")).collect();
-    let text: Vec<&str> = text.into_iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    let text: Vec<String> = indented(text.into_iter().map(|line| line.strip_prefix(' ').unwrap_or(line)));
     let rule = "=".repeat(98);
     let mut out = String::from("\n");
     out += &comment(&format!("{rule}\n{}", text.join("\n")));
@@ -113,6 +113,19 @@ fn section(name: &str, config: &cbindgen::Config) -> String {
     out += "\n";
     out += tidied(&String::from_utf8(items).unwrap()).trim();
     out + "\n"
+}
+
+/// Code by its indentation instead of fences, which only rustdoc needs.
+fn indented<'a>(text: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut inside = false;
+    text.filter_map(|line| match line.starts_with("```") {
+        true => {
+            inside = !inside;
+            None
+        }
+        false => Some(if inside && !line.is_empty() { format!("    {line}") } else { line.to_owned() }),
+    })
+    .collect()
 }
 
 /// Comments of one line on one line, and types by their typedef names.

@@ -6,12 +6,14 @@
 //! whatever dies on the way, the checkpoints that were committed before stay whole. A step is committed
 //! once: saving it again is ALREADY_EXISTS, until s3dlio_checkpoint_delete.
 //!
-//!     s3dlio_checkpoint_params params = {.step = 1000, .rank = rank, .world_size = size, .run_id = run};
-//!     s3dlio_checkpoint_writer *writer;
-//!     s3dlio_checkpoint_writer_open(store, NULL, &params, sizeof params, &writer, &err);
-//!     s3dlio_checkpoint_writer_put_tensors(writer, NULL, tensors, count, &err);
-//!     s3dlio_checkpoint_writer_commit(writer, &err);
-//!     s3dlio_checkpoint_writer_free(writer);
+//! ```c
+//! s3dlio_checkpoint_params params = {.step = 1000, .rank = rank, .world_size = size, .run_id = run};
+//! s3dlio_checkpoint_writer *writer;
+//! s3dlio_checkpoint_writer_open(store, NULL, &params, sizeof params, &writer, &err);
+//! s3dlio_checkpoint_writer_put_tensors(writer, NULL, tensors, count, &err);
+//! s3dlio_checkpoint_writer_commit(writer, &err);
+//! s3dlio_checkpoint_writer_free(writer);
+//! ```
 //!
 //! Agreeing. All ranks of one save need one id. Either through the storage: give every rank the same
 //! run_id, which no other launch of the job has, and rank 0 tells the others through an object. Or a

@@ -14,11 +14,13 @@
 //! next, which names its URI, and the next call goes on after it; skip and substitute leave it out, and
 //! s3dlio_loader_stats counts it.
 //!
-//!     while ((status = s3dlio_loader_next(loader, &batch, &err)) == S3DLIO_OK) {
-//!         const s3dlio_sample *samples = s3dlio_batch_samples(batch);
-//!         for (size_t i = 0; i < s3dlio_batch_count(batch); i++) train(samples[i].data, samples[i].length);
-//!         s3dlio_batch_free(batch);
-//!     }
+//! ```c
+//! while ((status = s3dlio_loader_next(loader, &batch, &err)) == S3DLIO_OK) {
+//!     const s3dlio_sample *samples = s3dlio_batch_samples(batch);
+//!     for (size_t i = 0; i < s3dlio_batch_count(batch); i++) train(samples[i].data, samples[i].length);
+//!     s3dlio_batch_free(batch);
+//! }
+//! ```
 //!
 //! Beside the errors that a function names, those of datasets, and FORKED and SHUTDOWN.
 
