@@ -334,13 +334,12 @@ def loader_files(w, size, count):
 
 
 def loader_late(w):
-    size, n = KIB, w.scale(40_000, 1_000)
+    size, n = KIB, w.scale(100_000, 1_000)
     prompt, late = w.late_objects(size, n, 0.05)
-    # As many requests as may be late at that rate.
-    options = {"loader.in_flight": 64, "net.max_connections": 1024}
+    options = {"loader.in_flight": 64, "net.max_connections": 512}
     same = dict(count=n, size=size, **options, **{"loader.order": "completion"})
     return Case(
-        f"an epoch of {n} objects, of which 5 % come 500 ms late, in the order of arrival",
+        f"an epoch of {n} objects, each answered after 10 ms, of which 5 % come 500 ms late, in the order of arrival",
         {
             "ours": w.client("draw", late, **same),
             "prompt": w.client("draw", prompt, **same),

@@ -2,7 +2,8 @@
 
 use super::batch::Sample;
 use super::engine::{
-    Bounds, Draw, Engine, Feeder, FileDraw, FileEngine, ItemEngine, ItemPlan, failure, fetch_one, sample,
+    Bounds, Draw, Engine, Feeder, FileDraw, FileEngine, ItemEngine, ItemPlan, Sizes, failure, fetch_one,
+    sample,
 };
 use super::loader::Progress;
 use super::params::DatasetParams;
@@ -28,6 +29,8 @@ struct Inner {
     kind: Kind,
     params: DatasetParams,
     options: Options,
+    /// Of what [`Dataset::get_many`] read.
+    sizes: Sizes,
 }
 
 #[derive(Debug)]
@@ -92,7 +95,8 @@ impl Dataset {
             Some(format) if format.is_indexed() => Kind::Items(format.index(files.collect().await?).await?),
             Some(format) => Kind::Files(files, format),
         };
-        Ok(Dataset(Arc::new(Inner { kind, params: params.clone(), options: options.clone() })))
+        let (params, options) = (params.clone(), options.clone());
+        Ok(Dataset(Arc::new(Inner { kind, params, options, sizes: Sizes::default() })))
     }
 
     /// How many items there are, where that is known: [`Dataset::index`] finds out.
@@ -111,7 +115,7 @@ impl Dataset {
             Kind::Files(files, format) => format.index(files.collect().await?).await?,
         };
         let (params, options) = (self.0.params.clone(), self.0.options.clone());
-        Ok(Dataset(Arc::new(Inner { kind: Kind::Items(items), params, options })))
+        Ok(Dataset(Arc::new(Inner { kind: Kind::Items(items), params, options, sizes: Sizes::default() })))
     }
 
     /// One item, where the length is known.
@@ -128,14 +132,14 @@ impl Dataset {
             Err(error) => return indices.iter().map(|_| Err(error.clone())).collect(),
         };
         let one = |index: u64| {
-            let (items, bounds) = (items.clone(), &bounds);
+            let (items, bounds, sizes) = (items.clone(), &bounds, &self.0.sizes);
             async move {
                 if index >= items.len() {
                     return Err(super::source::list::no_item(index, items.len()));
                 }
                 let work = async {
                     let location = items.locate(index)?;
-                    let data = fetch_one(&location, bounds, |_| std::future::ready(())).await?;
+                    let data = fetch_one(&location, bounds, sizes, |_| std::future::ready(())).await?;
                     sample(Some(&*items), index, location, data)
                 };
                 work.await.map_err(|e| failure(index, e))

@@ -10,20 +10,57 @@ use crate::store::ObjectMeta;
 use crate::transfer;
 use bytes::Bytes;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How large objects are whose size nobody knows before they come: so much of the next one is asked for at once, so that
+/// most come in one request and none holds room for long that it does not take.
+#[derive(Debug, Default)]
+pub struct Sizes {
+    /// The largest of the last few hundred; 0 before the first.
+    largest: AtomicU64,
+}
+
+impl Sizes {
+    /// Objects that are smaller by far take its place after so many of them.
+    const MEMORY: u64 = 256;
+    /// Less is never asked for.
+    const LEAST: u64 = 64 << 10;
+
+    fn expected(&self, bounds: &Bounds) -> u64 {
+        match self.largest.load(Ordering::Relaxed) {
+            0 => bounds.first(),
+            largest => largest.next_power_of_two().clamp(Sizes::LEAST, bounds.first()),
+        }
+    }
+
+    /// Lanes may overwrite what another one saw at the same moment: it is an estimate.
+    fn saw(&self, size: u64) {
+        let (size, largest) = (size.max(1), self.largest.load(Ordering::Relaxed));
+        let next = if size >= largest { size } else { largest - (largest - size) / Sizes::MEMORY };
+        if next != largest {
+            self.largest.store(next, Ordering::Relaxed);
+        }
+    }
+}
 
 /// Fetches what `location` names; `admit` is awaited with the number of its bytes before there is memory for
 /// more than [`Bounds::first`] of them.
 pub async fn fetch_one<F: Future<Output = ()>>(
     location: &Location,
     bounds: &Bounds,
+    sizes: &Sizes,
     mut admit: impl FnMut(u64) -> F,
 ) -> Result<Bytes> {
     let range = location.range.unwrap_or((0, u64::MAX));
     let if_match = location.etag.as_deref().filter(|_| bounds.validate);
-    let first = location.expected().unwrap_or_else(|| bounds.first());
+    let known = location.expected();
+    let first = known.unwrap_or_else(|| sizes.expected(bounds));
     admit(first).await;
     let got = transfer::get_admitted(&location.store, location.key(), range, if_match, first, &mut admit);
     let (data, meta) = got.await?;
+    if known.is_none() {
+        sizes.saw(data.len() as u64);
+    }
     check(location, &data, Some(&meta), bounds)?;
     plain(location, data, bounds, admit).await
 }
@@ -84,4 +121,27 @@ pub fn sample(source: Option<&dyn Indexed>, index: u64, location: Location, data
 /// An item's error: with its number, which nothing below knows.
 pub fn failure(index: u64, error: Error) -> Error {
     error.with_operation("get").with_detail("index", index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loader::policy::Policy;
+    use crate::options::Options;
+
+    #[test]
+    fn what_is_asked_for_follows_what_came() {
+        let policy = Policy::new(&Options::new().resolve().unwrap()).unwrap();
+        let (bounds, sizes) = (Bounds::new(&policy, 64), Sizes::default());
+        let first = bounds.first();
+        assert_eq!(sizes.expected(&bounds), first, "nothing came yet");
+        sizes.saw(0);
+        assert_eq!(sizes.expected(&bounds), Sizes::LEAST);
+        sizes.saw(115 << 10);
+        assert_eq!(sizes.expected(&bounds), 128 << 10);
+        sizes.saw(1 << 30);
+        assert_eq!(sizes.expected(&bounds), first, "never more than that");
+        (0..20 * Sizes::MEMORY).for_each(|_| sizes.saw(1000));
+        assert_eq!(sizes.expected(&bounds), Sizes::LEAST, "one large one is forgotten");
+    }
 }

@@ -3,6 +3,7 @@
 use super::super::sampler::{Origin, Runs, Shard, Shuffle};
 use super::super::source::{Indexed, Location};
 use super::super::stats::Stats;
+use super::fetch::Sizes;
 use super::lane::{Lane, replace_late};
 use super::lateness::Lateness;
 use super::{Bounds, Held, Lanes, Outcome, Room, Taken, panicked};
@@ -64,6 +65,7 @@ pub struct ItemEngine {
 #[derive(Debug)]
 pub struct Shared {
     pub(super) bounds: Bounds,
+    pub(super) sizes: Sizes,
     draw: ItemPlan,
     pub(super) plan: Mutex<Plan>,
     /// For lanes, when batches were drawn, items were fed, or all ends.
@@ -153,6 +155,7 @@ impl ItemEngine {
         let left = end.saturating_sub(first);
         let shared = Arc::new(Shared {
             bounds,
+            sizes: Sizes::default(),
             draw,
             plan: Mutex::new(plan),
             room: Notify::new(),

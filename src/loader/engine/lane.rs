@@ -97,7 +97,10 @@ impl Lane {
         *lock(&self.held) = (number, Held::default());
         let work = async {
             let location = location?;
-            let data = fetch_one(&location, &self.shared.bounds, |bytes| self.clone().admit(bytes)).await?;
+            let data = fetch_one(&location, &self.shared.bounds, &self.shared.sizes, |bytes| {
+                self.clone().admit(bytes)
+            })
+            .await?;
             sample(self.shared.source(), index, location, data)
         };
         let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
@@ -267,7 +270,7 @@ pub(super) async fn replace_late(shared: Arc<Shared>, starter: Starter, mixed: b
                 return;
             }
             plan.unwatched = plan.in_flight == 0;
-            if plan.unwatched { None } else { Some(plan.lateness.patience() / 2) }
+            if plan.unwatched { None } else { Some(plan.lateness.patience() / 4) }
         };
         match pause {
             Some(pause) => tokio::time::sleep(pause.min(LONGEST_PAUSE)).await,

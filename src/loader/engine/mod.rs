@@ -18,7 +18,7 @@ mod lane;
 mod lateness;
 
 pub use feed::Feeder;
-pub use fetch::{failure, fetch_one, sample};
+pub use fetch::{Sizes, failure, fetch_one, sample};
 pub use files::{FileDraw, FileEngine};
 pub use items::{Draw, ItemEngine, ItemPlan};
 
