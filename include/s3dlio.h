@@ -584,9 +584,10 @@ int32_t s3dlio_log_set_callback(s3dlio_log_callback callback,
 /**
  * Starts to write every operation of the process to the file at `path`, compressed with zstd where it
  * ends in ".zst"; "{pid}" in it becomes the process id. NULL takes the option oplog.path. `options` may
- * be NULL; it takes oplog.level. What is there is replaced, unless another process is writing it: then
- * the process id is put before the first dot of the name. A forked child goes on in a file that is named
- * in this way. The log ends with s3dlio_oplog_stop, s3dlio_shutdown or the process.
+ * be NULL; it takes oplog.level. What is there is replaced, unless another process is writing or reading
+ * it: then the process id is put before the first dot of the name. A forked child goes on in a file that
+ * is named in this way. The log ends with s3dlio_oplog_stop, s3dlio_shutdown or the process; one that the
+ * option began goes on after a shutdown, in the same file.
  * Errors: INVALID_ARGUMENT (no path), INVALID_STATE (one is being written already), and those of files.
  * Since: 0.1
  */
@@ -594,9 +595,10 @@ int32_t s3dlio_oplog_start(const char *path, const s3dlio_options *options, s3dl
 
 /**
  * Ends the op-log once everything is written. `rows`: how many rows the file has; `dropped`: how many
- * operations are missing in it, because the file took nothing for ten seconds or failed. Both may be NULL.
- * Errors: INVALID_STATE (none is being written), and those of files, such as NO_SPACE: then the details
- * `rows` and `dropped` say how much is there.
+ * operations are missing in it, because the file took nothing for two seconds. Both may be NULL.
+ * Errors: INVALID_STATE (none is being written, another thread ends it, or this is a log callback on its
+ * own thread), TIMEOUT (the file took nothing for ten seconds; the log is over all the same), and those of
+ * files, such as NO_SPACE: then the details `rows` and `dropped` say how much is there.
  * Since: 0.1
  */
 int32_t s3dlio_oplog_stop(uint64_t *rows, uint64_t *dropped, s3dlio_error **err);

@@ -15,8 +15,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Once};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
@@ -494,21 +494,27 @@ pub fn after_shutdown(close: fn()) {
 
 static CLOSERS: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
 
-/// Installs the fork handlers once per process image.
+/// Installs the fork handlers. Two threads may do so at once, and twice does no harm: a `Once` could be left locked
+/// by a fork.
 pub fn register_fork_handlers() {
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
-        // SAFETY: the three handlers are `extern "C"`, take nothing and never unwind.
-        unsafe {
-            libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child));
-        }
-    });
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if REGISTERED.load(Ordering::Acquire) {
+        return;
+    }
+    // SAFETY: the three handlers are `extern "C"`, take nothing and never unwind.
+    unsafe {
+        libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child));
+    }
+    REGISTERED.store(true, Ordering::Release);
 }
 
 extern "C" fn before_fork() {
+    if HELD.try_with(|held| !held.borrow().is_empty()).unwrap_or(true) {
+        return; // registered twice
+    }
     let holds = lock(&HOLDS);
     let mut guards: Vec<Box<dyn Any>> = holds.iter().map(|(_, hold)| hold()).collect();
-    guards.push(Box::new(holds));
+    guards.push(Box::new((lock(&CLOSERS), holds)));
     let _ = HELD.try_with(|held| *held.borrow_mut() = guards);
 }
 

@@ -8,6 +8,7 @@ pub mod key;
 pub mod op;
 pub mod pace;
 pub mod random;
+pub mod redact;
 pub mod secret;
 pub mod sync;
 pub mod uri;

@@ -5,6 +5,7 @@ use super::answer::Answer;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::request::Request;
+use crate::base::redact::redact;
 use tracing::Span;
 use tracing::field::Empty;
 
@@ -18,7 +19,7 @@ pub(super) fn begin(endpoint: &Endpoint, request: &Request<'_>) -> Span {
         http.request.method = request.method().name(),
         http.request.body.size = request.body().len(),
         url.scheme = endpoint.scheme().name(),
-        url.path = request.path(),
+        url.path = &*redact(request.path()),
         server.address = endpoint.host(),
         server.port = endpoint.port(),
         http.response.status_code = Empty,

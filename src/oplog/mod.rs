@@ -4,11 +4,13 @@
 //! a log of this library, of warp, or of JSON lines. Every operation of a store passes [`observe`], and goes from
 //! there to the process's log, where one is started.
 
+mod channel;
+mod held;
 pub mod json;
 mod observe;
+mod output;
 pub mod reader;
 pub mod record;
-mod redact;
 mod replay;
 pub mod report;
 mod sheet;

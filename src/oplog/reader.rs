@@ -1,10 +1,10 @@
 //! Reading a log: rows of warp's columns or JSON lines, plain or compressed with zstd.
 
+use super::held::Held;
 use super::json;
 use super::record::{Columns, Record, is_open};
 use crate::error::{Code, Error, Result};
 use std::fmt;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
@@ -14,11 +14,11 @@ pub const MAX_ROW: usize = 256 << 10;
 const WINDOW_LOG: u32 = 27;
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Opens a log of any form that [`Reader`] knows, by its content.
+/// Opens a log of any form that [`Reader`] knows, by its content. As long as the reader lives, no log replaces it.
 pub fn read(path: impl AsRef<Path>) -> Result<Reader> {
     let path = path.as_ref();
     let open = || {
-        let file = File::open(path).map_err(|e| Error::from_io("cannot open the op-log", &e))?;
+        let file = Held::to_read(path).map_err(|e| Error::from_io("cannot open the op-log", &e))?;
         Reader::new(file)
     };
     let mut reader = open().map_err(|e| e.with_context("oplog", path.display()))?;

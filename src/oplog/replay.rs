@@ -132,7 +132,9 @@ pub async fn replay(
         )));
     }
     let (mut chosen, mut left_out) = (Vec::new(), 0);
-    for row in rows {
+    // Held until the end: a store that is opened here may start a log, which must not replace this one.
+    let mut rows = rows;
+    for row in rows.by_ref() {
         let row = row?;
         match params.filter.as_ref().is_none_or(|filter| filter(&row)) {
             true => chosen.push(row),

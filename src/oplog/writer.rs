@@ -1,46 +1,38 @@
-//! Writing the log of the process, off the paths of its operations.
+//! The log of the process, off the paths of its operations.
 //!
-//! An operation adds its facts to one of a few batches, each behind a lock of its own; a full batch goes to the
-//! log's thread, which makes rows of it, compresses them and writes them. What is on its way is bounded: an
-//! operation waits where the thread does not keep up, so that no row is lost, unless the file takes nothing for
-//! [`PATIENCE`]; then rows are dropped and counted, because no log is worth a program that hangs. Each second
-//! what there is goes to the file as a whole zstd frame, so that a process that is killed leaves a log that
+//! An operation adds its facts to one of a few batches, each behind a lock of its own; a full batch goes through a
+//! [`Channel`] to the log's thread, which makes rows of it, compresses them and writes them. What is on its way is
+//! bounded: an operation waits where the thread does not keep up, so that no row is lost, unless the file takes
+//! nothing for two seconds; then rows are dropped and counted, because no log is worth a program that hangs. Each
+//! second what there is goes to the file as a whole zstd frame, so that a process that is killed leaves a log that
 //! can be read.
 //!
-//! A forked child writes a log of its own, with its process id in the name, from its first operation on.
+//! A forked child writes a log of its own, with its process id in the name, from its first operation on. A log that an
+//! option began rests after a shutdown, and goes on in the same file with the next operation.
+//!
+//! Locks are taken in this order: [`STARTED`], [`LOG`], a stripe, the channel's. None is held while a file is waited for.
 
+use super::channel::{Batch, Channel, Event, Limits, on_log_thread};
+use super::held::{Held, Mark};
 use super::observe::Site;
-use super::record::{HEADER, Row, Second};
-use super::redact::redact;
+use super::output::{self, Output};
 use super::sys;
 use crate::base::op::Op;
+use crate::base::redact::redact;
 use crate::base::sync::lock;
 use crate::error::{Code, Error, Result};
 use crate::options::{self, Options, Resolved};
 use crate::runtime::{self, ForkRank, hold_during_fork};
 use std::cell::Cell;
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-/// How long an operation waits for a file that takes nothing.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long an exit waits for the last rows.
+/// How long an end waits for a file that takes nothing.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// How long rows stay in memory.
-const FLUSH: Duration = Duration::from_secs(1);
-/// Operations per batch, and bytes of their keys and errors.
-const BATCH: usize = 256;
-const BATCH_TEXT: usize = 64 << 10;
-/// Batches on their way.
-const QUEUE: usize = 64;
 const STRIPES: usize = 16;
-/// Bytes of rows that one zstd frame holds, or one write.
-const FRAME: usize = 256 << 10;
 /// Longer errors are cut.
 const MAX_ERROR: usize = 1000;
 
@@ -54,64 +46,51 @@ pub struct Summary {
 }
 
 /// Starts the log of this process at `path`, compressed where that ends in `.zst`; `{pid}` in it becomes the
-/// process id. What is there is replaced, unless another process is writing it: then the process id is put
+/// process id. What is there is replaced, unless another process is writing or reading it: then the process id is put
 /// before the first dot of the name.
 ///
 /// `InvalidState` where one is being written already.
 pub fn start(path: &str, options: &Options) -> Result<()> {
     let resolved = options.resolve().map_err(|e| e.with_operation("oplog"))?;
-    start_resolved(path, &resolved)
+    start_resolved(path, &resolved, false)
 }
 
-/// Ends the log once everything is written. `InvalidState` where there is none; where it could not be
-/// written whole, the error of that.
+/// Ends the log once everything is written. `InvalidState` where there is none, or on its own thread; where it
+/// could not be written whole, the error of that. `Timeout` where the file takes nothing for ten seconds: then the
+/// log is over all the same.
 pub fn stop() -> Result<Summary> {
-    let mut log = lock(&LOG);
-    // A parent's is not this process's to end.
-    let Some(active) = log.take_if(|active| active.forks == runtime::forks()) else {
-        let error = Error::new(Code::InvalidState, "no op-log is being written").with_operation("oplog");
-        return Err(error.with_hint("start one first"));
-    };
-    close(|stripe| Some(lock(stripe)));
-    let mut state = lock(&QUEUE_STATE);
-    while !state.ended {
-        state = WAITERS.wait(state).unwrap_or_else(PoisonError::into_inner);
+    if on_log_thread() {
+        let error = Error::new(Code::InvalidState, "a log callback cannot end the op-log that called it");
+        return Err(error.with_operation("oplog").with_hint("end it on another thread"));
     }
-    drop(state);
-    if active.thread.join().is_err() {
-        return Err(context(Error::new(Code::Internal, "the op-log's thread panicked"), &active.path));
-    }
-    let summary = Summary { rows: ROWS.load(Ordering::Acquire), dropped: DROPPED.load(Ordering::Acquire) };
-    let failure = lock(&QUEUE_STATE).failure.take();
-    drop(log);
-    match failure {
-        None => Ok(summary),
-        Some(error) => Err(context(error, &active.path)
-            .with_detail("rows", summary.rows)
-            .with_detail("dropped", summary.dropped)),
-    }
+    end(false)
 }
 
 /// Starts the log that the option `oplog.path` names, once per process.
 pub fn start_by_option(options: &Resolved) -> Result<()> {
-    static STARTED: Mutex<Option<String>> = Mutex::new(None);
     let Some(path) = options.text(&options::OPLOG_PATH).filter(|path| !path.is_empty()) else {
         return Ok(());
     };
+    hooks();
     let mut started = lock(&STARTED);
-    if is_on() || started.as_deref() == Some(path) {
+    // One that is just being ended is no reason to refuse a store: the next one starts it.
+    if is_on() || started.as_deref() == Some(path) || lock(&LOG).as_ref().is_some_and(Active::is_ours) {
         return Ok(());
     }
-    start_resolved(path, options)?;
+    start_resolved(path, options, true)?;
     *started = Some(path.to_owned());
     Ok(())
 }
 
 /// Rows and dropped ones of the log that is being written, so far.
 pub fn progress() -> Summary {
-    match is_on() {
-        true => Summary { rows: TAKEN.load(Ordering::Relaxed), dropped: DROPPED.load(Ordering::Relaxed) },
-        false => Summary::default(),
+    if !is_on() {
+        return Summary::default();
+    }
+    match lock(&LOG).as_ref().filter(|active| active.is_ours()).map(|active| &active.phase) {
+        Some(Phase::Running(channel, _)) => channel.progress(),
+        Some(Phase::Resting(left)) => left.summary,
+        Some(Phase::Ending(_)) | None => Summary::default(),
     }
 }
 
@@ -133,7 +112,7 @@ pub(super) fn push(
     bytes: u64,
     error: Option<&Error>,
 ) {
-    if STATE.load(Ordering::Acquire) != runtime::forks() + 1 && !go_on_in_child() {
+    if STATE.load(Ordering::Acquire) != runtime::forks() + 1 && !go_on() {
         return;
     }
     let thread = THREAD.try_with(|number| match number.get() {
@@ -145,30 +124,34 @@ pub(super) fn push(
         known => known,
     });
     let thread = thread.unwrap_or(1) - 1;
-    let mut stripe = lock(&STRIPE[usize::from(thread) % STRIPES]);
-    if !stripe.open {
-        return;
-    }
+    let error = error.map(describe).unwrap_or_default();
+    let mut guard = lock(&STRIPE[usize::from(thread) % STRIPES]);
+    let stripe = &mut *guard;
+    let Some(channel) = &stripe.channel else { return };
     let text = stripe.batch.text.len();
     stripe.batch.text.push_str(key);
     let error_at = stripe.batch.text.len();
-    if let Some(error) = error {
-        describe(error, &mut stripe.batch.text);
-    }
+    stripe.batch.text.push_str(&error);
     let end = stripe.batch.text.len();
     let event = Event { site: site.clone(), op, thread, started, took, objects, bytes, text, error_at, end };
     stripe.batch.events.push(event);
-    if stripe.batch.events.len() >= BATCH || stripe.batch.text.len() >= BATCH_TEXT {
-        let full = std::mem::take(&mut stripe.batch);
-        stripe.batch = send(full, PATIENCE); // with the stripe's lock, so that a stop waits for it
+    if !stripe.batch.is_full() {
+        return;
+    }
+    // With the stripe's lock, so that an end knows of it; what has to wait does so without.
+    let channel = channel.clone();
+    let (empty, refused) = channel.offer(std::mem::take(&mut stripe.batch));
+    stripe.batch = empty;
+    drop(guard);
+    if let Some(batch) = refused {
+        channel.insist(batch);
     }
 }
 
-/// 0: no log. Else one more than [`runtime::forks`] was when it began.
+/// 0: no log. [`RESTING`]. Else one more than [`runtime::forks`] was when it began.
 static STATE: AtomicU64 = AtomicU64::new(0);
-static TAKEN: AtomicU64 = AtomicU64::new(0);
-static ROWS: AtomicU64 = AtomicU64::new(0);
-static DROPPED: AtomicU64 = AtomicU64::new(0);
+/// A log waits for the next operation.
+const RESTING: u64 = u64::MAX;
 static THREADS: AtomicU16 = AtomicU16::new(0);
 
 thread_local! {
@@ -176,192 +159,217 @@ thread_local! {
     static THREAD: Cell<u16> = const { Cell::new(0) };
 }
 
-/// An operation, with its texts in the batch.
-struct Event {
-    site: Arc<Site>,
-    op: Op,
-    thread: u16,
-    started: Instant,
-    took: Duration,
-    objects: u64,
-    bytes: u64,
-    text: usize,
-    error_at: usize,
-    end: usize,
-}
-
-#[derive(Default)]
-struct Batch {
-    events: Vec<Event>,
-    text: String,
-}
-
 struct Stripe {
-    open: bool,
+    /// Of the log that takes rows.
+    channel: Option<Arc<Channel>>,
     batch: Batch,
 }
 
 static STRIPE: [Mutex<Stripe>; STRIPES] =
-    [const { Mutex::new(Stripe { open: false, batch: Batch { events: Vec::new(), text: String::new() } }) };
-        STRIPES];
+    [const { Mutex::new(Stripe { channel: None, batch: Batch::new() }) }; STRIPES];
 
-/// What is on its way to the log's thread.
-struct Queue {
-    batches: VecDeque<Batch>,
-    /// Empty ones, to be filled again.
-    spare: Vec<Batch>,
-    closing: bool,
-    ended: bool,
-    /// The file took nothing for [`PATIENCE`]: nobody waits until it does again.
-    stalled: bool,
-    failure: Option<Error>,
-}
+/// The option's path of which a log was started.
+static STARTED: Mutex<Option<String>> = Mutex::new(None);
 
-static QUEUE_STATE: Mutex<Queue> = Mutex::new(Queue {
-    batches: VecDeque::new(),
-    spare: Vec::new(),
-    closing: false,
-    ended: false,
-    stalled: false,
-    failure: None,
-});
-/// There is something to do.
-static READY: Condvar = Condvar::new();
-/// There is room again, or it is over.
-static WAITERS: Condvar = Condvar::new();
-
-/// Held while a log starts and stops.
+/// Never held while a file is waited for.
 static LOG: Mutex<Option<Active>> = Mutex::new(None);
 
 struct Active {
     path: PathBuf,
     asked: String,
     level: i32,
+    /// Begun by the option.
+    by_option: bool,
     forks: u64,
-    thread: std::thread::JoinHandle<()>,
+    phase: Phase,
 }
 
-/// Hands a batch over and gives an empty one.
-fn send(batch: Batch, patience: Duration) -> Batch {
-    let count = batch.events.len() as u64;
-    let mut state = lock(&QUEUE_STATE);
-    let deadline = Instant::now() + patience;
-    while state.batches.len() >= QUEUE && !state.stalled && !state.ended {
-        let left = deadline.saturating_duration_since(Instant::now());
-        state.stalled = left.is_zero();
-        state = WAITERS.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-    }
-    if state.batches.len() >= QUEUE || state.ended {
-        DROPPED.fetch_add(count, Ordering::AcqRel);
-        return Batch::default();
-    }
-    TAKEN.fetch_add(count, Ordering::Relaxed);
-    state.batches.push_back(batch);
-    READY.notify_one();
-    state.spare.pop().unwrap_or_default()
+enum Phase {
+    Running(Arc<Channel>, JoinHandle<()>),
+    /// Somebody waits for its thread.
+    Ending(Arc<Channel>),
+    /// The library was shut down.
+    Resting(Left),
 }
 
-fn describe(error: &Error, text: &mut String) {
-    use std::fmt::Write as _;
-    let start = text.len();
-    // Writing to a string cannot fail. The URI stands in the row already.
-    let _ = write!(text, "{}", error.code().name());
-    if let Some(status) = error.http_status() {
-        let _ = write!(text, " (HTTP {status})");
+/// Where a log is taken up again.
+#[derive(Clone, Copy)]
+struct Left {
+    summary: Summary,
+    /// `None` of what is no regular file.
+    mark: Option<Mark>,
+}
+
+impl Active {
+    /// Not the parent's.
+    fn is_ours(&self) -> bool {
+        self.forks == runtime::forks()
     }
-    let _ = write!(text, ": {}", error.message());
-    if text.len() - start > MAX_ERROR {
-        let mut cut = start + MAX_ERROR;
-        while !text.is_char_boundary(cut) {
+}
+
+/// The code, the status and the message, without secrets. The URI stands in the row already.
+fn describe(error: &Error) -> String {
+    let code = error.code().name();
+    let text = match error.http_status() {
+        Some(status) => format!("{code} (HTTP {status}): {}", error.message()),
+        None => format!("{code}: {}", error.message()),
+    };
+    let mut shown = redact(&text).into_owned(); // before it is cut: a name could be left without its value's end
+    if shown.len() > MAX_ERROR {
+        let mut cut = MAX_ERROR;
+        while !shown.is_char_boundary(cut) {
             cut -= 1;
         }
-        text.truncate(cut);
+        shown.truncate(cut);
     }
+    shown
 }
 
 fn context(error: Error, path: &Path) -> Error {
     error.with_context("oplog", path.display())
 }
 
-fn start_resolved(path: &str, options: &Resolved) -> Result<()> {
+fn start_resolved(path: &str, options: &Resolved, by_option: bool) -> Result<()> {
     let path = path.strip_prefix("file://").unwrap_or(path);
     if path.is_empty() {
         return Err(Error::new(Code::InvalidArgument, "the op-log's path is empty").with_operation("oplog"));
     }
+    hooks();
     let mut log = lock(&LOG);
-    if let Some(active) = log.as_ref().filter(|active| active.forks == runtime::forks()) {
-        let error = Error::new(Code::InvalidState, "an op-log is being written already");
-        return Err(context(error, &active.path).with_hint("stop it before another one is started"));
+    if let Some(active) = log.as_ref().filter(|active| active.is_ours()) {
+        let (what, hint) = match &active.phase {
+            Phase::Running(..) => {
+                ("an op-log is being written already", "stop it before another one is started")
+            }
+            Phase::Ending(_) => {
+                ("the op-log before is still being written", "start this one once that has ended")
+            }
+            Phase::Resting(_) => ("", ""),
+        };
+        if !what.is_empty() {
+            return Err(context(Error::new(Code::InvalidState, what), &active.path).with_hint(hint));
+        }
     }
     let level = options.number(&options::OPLOG_LEVEL) as i32; // 1 to 22
-    begin(&mut log, path, level, false)
+    begin(&mut log, Begin { asked: path.to_owned(), level, by_option, own_name: false })
 }
 
-fn begin(log: &mut Option<Active>, asked: &str, level: i32, in_child: bool) -> Result<()> {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        hold_during_fork(ForkRank::Oplog, hold);
-        runtime::after_shutdown(close_after_shutdown);
-        sys::at_exit(close_at_exit);
-    });
-    let named = PathBuf::from(asked.replace("{pid}", &std::process::id().to_string()));
-    let opened = if in_child && named == Path::new(asked) { None } else { open(&named)? };
+/// What a log begins with.
+struct Begin {
+    asked: String,
+    level: i32,
+    by_option: bool,
+    /// What has the name that was asked for is not to be touched.
+    own_name: bool,
+}
+
+/// Has to be called before the first of the locks is taken. Twice is as good as once: a `Once` could be left
+/// locked by a fork.
+fn hooks() {
+    static HOOKED: AtomicBool = AtomicBool::new(false);
+    if HOOKED.load(Ordering::Acquire) {
+        return;
+    }
+    hold_during_fork(ForkRank::Oplog, hold);
+    runtime::after_shutdown(rest_after_shutdown);
+    sys::at_exit(close_at_exit);
+    HOOKED.store(true, Ordering::Release);
+}
+
+fn begin(log: &mut Option<Active>, how: Begin) -> Result<()> {
+    let named = PathBuf::from(how.asked.replace("{pid}", &std::process::id().to_string()));
+    let open = |path: &Path| Held::to_write(path).map_err(|e| context(e, path));
+    let opened = if how.own_name && named == Path::new(&how.asked) { None } else { open(&named)? };
     let (path, file) = match opened {
         Some(file) => (named, file),
         None => {
             let own = with_pid(&named);
             let file = open(&own)?.ok_or_else(|| {
-                context(Error::new(Code::InvalidState, "another process is writing this op-log"), &own)
+                context(Error::new(Code::InvalidState, "another process is using this op-log"), &own)
             })?;
             (own, file)
         }
     };
-    let compressed = path.extension().is_some_and(|extension| extension == "zst");
-    let mut output = Output::new(file, compressed.then_some(level)).map_err(|e| context(e, &path))?;
-    output.text.extend_from_slice(HEADER.as_bytes());
-    output.text.push(b'\n');
-    output.write().map_err(|e| context(e, &path))?;
-    if let Some(parents) = log.take() {
-        std::mem::forget(parents.thread); // it does not run here
+    let output = Output::begin(file, zstd_level(&path, how.level)).map_err(|e| context(e, &path))?;
+    let Begin { asked, level, by_option, .. } = how;
+    run(
+        log,
+        output,
+        Summary::default(),
+        Active {
+            path,
+            asked,
+            level,
+            by_option,
+            forks: runtime::forks(),
+            phase: Phase::Resting(Left { summary: Summary::default(), mark: None }),
+        },
+    )
+}
+
+/// Goes on with a log that rested, in its file, if that is as it was left.
+fn take_up(log: &mut Option<Active>, active: Active, left: Left) -> Result<()> {
+    let file = Held::to_write(&active.path).map_err(|e| context(e, &active.path))?;
+    if let Some(file) = file {
+        let now = file.mark();
+        if now == left.mark {
+            let output = Output::go_on(file, zstd_level(&active.path, active.level));
+            let output = output.map_err(|e| context(e, &active.path))?;
+            return run(log, output, left.summary, active);
+        }
+        // Gone, and made again by the opening; else it is not ours any more.
+        let own_name = now.is_none_or(|mark| mark.length() > 0);
+        drop(file);
+        let Active { asked, level, by_option, .. } = active;
+        return begin(log, Begin { asked, level, by_option, own_name });
     }
-    {
-        let mut state = lock(&QUEUE_STATE);
-        state.batches.clear();
-        (state.closing, state.ended, state.stalled, state.failure) = (false, false, false, None);
-    }
-    [&TAKEN, &ROWS, &DROPPED].into_iter().for_each(|counter| counter.store(0, Ordering::Release));
+    let Active { asked, level, by_option, .. } = active;
+    begin(log, Begin { asked, level, by_option, own_name: true })
+}
+
+/// From here on operations are taken.
+fn run(log: &mut Option<Active>, output: Output, before: Summary, active: Active) -> Result<()> {
+    let channel = Channel::new(Limits::USUAL, before);
     let client = client_id();
     let thread = runtime::with_signals_blocked(|| {
-        let work = move || run(output, &client);
+        let served = channel.clone();
+        let work = move || output::run(output, served, &client, before.rows, sweep);
         std::thread::Builder::new().name("s3dlio-oplog".into()).spawn(work)
     });
     let thread =
-        thread.map_err(|e| context(Error::from_io("cannot start the op-log's thread", &e), &path))?;
+        thread.map_err(|e| context(Error::from_io("cannot start the op-log's thread", &e), &active.path))?;
     for stripe in &STRIPE {
         let mut stripe = lock(stripe);
-        stripe.batch.events.clear();
-        stripe.batch.text.clear();
-        stripe.open = true;
+        stripe.batch.clear();
+        std::mem::forget(stripe.channel.replace(channel.clone())); // at most a parent's, whose lock may be held
     }
-    let forks = runtime::forks();
-    *log = Some(Active { path, asked: asked.to_owned(), level, forks, thread });
+    let fresh = Active { phase: Phase::Running(channel, thread), ..active };
+    let forks = fresh.forks;
+    if let Some(before) = log.replace(fresh)
+        && !before.is_ours()
+    {
+        std::mem::forget(before); // its thread does not run here
+    }
     STATE.store(forks + 1, Ordering::Release);
     Ok(())
 }
 
-/// The file, empty; `None` where another process is writing it.
-fn open(path: &Path) -> Result<Option<File>> {
-    let failed = |e: std::io::Error| context(Error::from_io("cannot open the op-log for writing", &e), path);
-    let file = File::options().write(true).create(true).truncate(false).open(path).map_err(failed)?;
-    match file.try_lock() {
-        Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
-        // A file system without locks, or no file: then nobody is asked.
-        Ok(()) | Err(std::fs::TryLockError::Error(_)) => {}
+/// What lies in batches that are not full.
+fn sweep(channel: &Arc<Channel>) -> Vec<Batch> {
+    let mut found = Vec::new();
+    for stripe in &STRIPE {
+        let mut stripe = lock(stripe);
+        let ours = stripe.channel.as_ref().is_some_and(|own| Arc::ptr_eq(own, channel));
+        if ours && !stripe.batch.events.is_empty() {
+            channel.count_in(&stripe.batch);
+            found.push(std::mem::take(&mut stripe.batch));
+        }
     }
-    if file.metadata().is_ok_and(|facts| facts.is_file()) {
-        file.set_len(0).map_err(failed)?;
-    }
-    Ok(Some(file))
+    found
+}
+
+fn zstd_level(path: &Path, level: i32) -> Option<i32> {
+    path.extension().is_some_and(|extension| extension == "zst").then_some(level)
 }
 
 /// `run.tsv.zst` as `run.1234.tsv.zst`.
@@ -379,55 +387,123 @@ fn client_id() -> String {
     format!("{}-{}", if host.is_empty() { "host" } else { host }, std::process::id())
 }
 
-/// The first operation in a forked child; whether there is a log.
-fn go_on_in_child() -> bool {
+/// The first operation in a forked child, or after a shutdown; whether there is a log.
+fn go_on() -> bool {
     let mut log = lock(&LOG);
     let forks = runtime::forks();
-    if STATE.load(Ordering::Acquire) == 0 {
-        return false;
+    let state = STATE.load(Ordering::Acquire);
+    if state == 0 || state == forks + 1 {
+        return state != 0;
     }
-    let Some(active) = log.as_ref().filter(|active| active.forks != forks) else {
-        return log.is_some();
+    let begun = match log.take() {
+        Some(mut active) if active.is_ours() => match active.phase {
+            Phase::Resting(left) => {
+                active.phase = Phase::Resting(left);
+                take_up(&mut log, active, left)
+            }
+            // Not with this state.
+            Phase::Running(..) | Phase::Ending(_) => {
+                *log = Some(active);
+                return false;
+            }
+        },
+        Some(parents) => {
+            let (asked, level, by_option) = (parents.asked.clone(), parents.level, parents.by_option);
+            std::mem::forget(parents); // its thread does not run here
+            begin(&mut log, Begin { asked, level, by_option, own_name: true })
+        }
+        None => Ok(()),
     };
-    let (asked, level) = (active.asked.clone(), active.level);
-    let begun = begin(&mut log, &asked, level, true);
-    if let Err(error) = begun {
+    if begun.is_err() || log.is_none() {
         STATE.store(0, Ordering::Release);
-        drop(log);
-        tracing::warn!(%error, "a forked process goes without an op-log");
-        return false;
     }
-    true
+    drop(log);
+    match begun {
+        Ok(()) => is_on(),
+        Err(error) => {
+            tracing::warn!(%error, "the op-log does not go on after a fork or a shutdown");
+            false
+        }
+    }
+}
+
+/// Ends the log of this process, or lets it rest.
+fn end(rest: bool) -> Result<Summary> {
+    let mut log = lock(&LOG);
+    let none = |what, hint| Err(Error::new(Code::InvalidState, what).with_operation("oplog").with_hint(hint));
+    // A parent's is not this process's to end.
+    let Some(active) = log.take_if(|active| active.is_ours()) else {
+        return none("no op-log is being written", "start one first");
+    };
+    let (channel, thread) = match active.phase {
+        Phase::Running(channel, thread) => (channel, thread),
+        Phase::Resting(left) => {
+            STATE.store(0, Ordering::Release);
+            return Ok(left.summary);
+        }
+        Phase::Ending(_) => {
+            *log = Some(active);
+            return none("the op-log is being ended already", "wait for whoever ends it");
+        }
+    };
+    let (path, forks, again) = (active.path.clone(), active.forks, rest && active.by_option);
+    close(&channel, |stripe| Some(lock(stripe)));
+    let waiting = Active { phase: Phase::Ending(channel.clone()), ..active };
+    *log = Some(waiting);
+    drop(log);
+    let whole = channel.wait_for_end(FAREWELL);
+    let panicked = whole && thread.join().is_err();
+    let (summary, failure) = channel.outcome();
+    let mut log = lock(&LOG);
+    let ended = log.take_if(|active| active.forks == forks && active.is_ours());
+    if whole && !panicked && failure.is_none() {
+        if let Some(active) = ended.filter(|_| again) {
+            let mark = std::fs::metadata(&path).ok().as_ref().and_then(Mark::of);
+            *log = Some(Active { phase: Phase::Resting(Left { summary, mark }), ..active });
+            STATE.store(RESTING, Ordering::Release);
+        }
+        return Ok(summary);
+    }
+    drop(log);
+    let error = match failure {
+        Some(error) => error,
+        None if panicked => Error::new(Code::Internal, "the op-log's thread panicked"),
+        None => {
+            let what = format!("the op-log's file took nothing for {} s", FAREWELL.as_secs());
+            Error::new(Code::Timeout, what).with_hint("nobody reads the FIFO, or its file system hangs")
+        }
+    };
+    Err(context(error, &path).with_detail("rows", summary.rows).with_detail("dropped", summary.dropped))
 }
 
 /// No more rows are taken; those there are go to the thread, which then ends. A stripe that cannot be had
 /// keeps its rows.
-fn close<'a>(hold: impl Fn(&'a Mutex<Stripe>) -> Option<MutexGuard<'a, Stripe>>) {
+fn close<'a>(channel: &Arc<Channel>, hold: impl Fn(&'a Mutex<Stripe>) -> Option<MutexGuard<'a, Stripe>>) {
     STATE.store(0, Ordering::Release);
     for stripe in &STRIPE {
         let Some(mut stripe) = hold(stripe) else { continue };
-        stripe.open = false;
-        let rest = std::mem::take(&mut stripe.batch);
-        if !rest.events.is_empty() {
-            send(rest, PATIENCE);
-        }
+        stripe.channel = None;
+        channel.add_last(std::mem::take(&mut stripe.batch));
     }
-    lock(&QUEUE_STATE).closing = true;
-    READY.notify_one();
+    channel.close();
 }
 
+/// A channel's lock is not among these: a child never uses its parent's channel.
 fn hold() -> Box<dyn std::any::Any> {
+    let started = lock(&STARTED);
     let log = lock(&LOG);
     let stripes: Vec<_> = STRIPE.iter().map(lock).collect();
-    let state = lock(&QUEUE_STATE);
-    Box::new((state, stripes, log))
+    Box::new((stripes, log, started))
 }
 
-fn close_after_shutdown() {
-    if !is_on() || STATE.load(Ordering::Acquire) != runtime::forks() + 1 {
+fn rest_after_shutdown() {
+    if STATE.load(Ordering::Acquire) != runtime::forks() + 1 || on_log_thread() {
         return;
     }
-    if let Err(error) = stop() {
+    if let Err(error) = end(true)
+        && error.code() != Code::InvalidState
+    // another thread ends it
+    {
         tracing::warn!(%error, "the op-log is not whole");
     }
 }
@@ -435,18 +511,19 @@ fn close_after_shutdown() {
 /// Waits for no lock for long: the thread that has it may be the one that exits.
 extern "C" fn close_at_exit() {
     let deadline = Instant::now() + FAREWELL;
-    if !is_on() || STATE.load(Ordering::Acquire) != runtime::forks() + 1 {
-        return;
-    }
-    let Some(_log) = patiently(&LOG, deadline) else { return };
-    close(|stripe| patiently(stripe, deadline));
-    let Some(mut state) = patiently(&QUEUE_STATE, deadline) else { return };
-    while !state.ended {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
+    let Some(mut log) = patiently(&LOG, deadline) else { return };
+    let Some(active) = log.take_if(|active| active.is_ours()) else { return };
+    let channel = match active.phase {
+        Phase::Running(channel, _) => {
+            close(&channel, |stripe| patiently(stripe, deadline));
+            channel
         }
-        state = WAITERS.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        Phase::Ending(channel) => channel,
+        Phase::Resting(_) => return,
+    };
+    drop(log);
+    if !on_log_thread() {
+        channel.wait_for_end(FAREWELL);
     }
 }
 
@@ -460,146 +537,6 @@ fn patiently<T>(mutex: &Mutex<T>, deadline: Instant) -> Option<MutexGuard<'_, T>
             }
             Err(std::sync::TryLockError::WouldBlock) => return None,
         }
-    }
-}
-
-/// The file and what will go to it next.
-struct Output {
-    file: File,
-    compressor: Option<zstd::bulk::Compressor<'static>>,
-    text: Vec<u8>,
-}
-
-impl Output {
-    fn new(file: File, level: Option<i32>) -> Result<Output> {
-        let compressor = level.map(zstd::bulk::Compressor::new).transpose();
-        let compressor = compressor.map_err(|e| Error::from_io("cannot start to compress", &e))?;
-        Ok(Output { file, compressor, text: Vec::with_capacity(FRAME + (64 << 10)) })
-    }
-
-    /// Writes the rows there are, as one frame.
-    fn write(&mut self) -> Result<()> {
-        if self.text.is_empty() {
-            return Ok(());
-        }
-        let failed = |e: std::io::Error| Error::from_io("cannot write the op-log", &e);
-        match &mut self.compressor {
-            None => self.file.write_all(&self.text),
-            Some(compressor) => {
-                let frame = compressor.compress(&self.text);
-                frame.and_then(|frame| self.file.write_all(&frame))
-            }
-        }
-        .map_err(failed)?;
-        self.text.clear();
-        Ok(())
-    }
-}
-
-/// The log's thread.
-fn run(mut output: Output, client: &str) {
-    let (mut rows, mut written, mut flushed) = (0, 0, Instant::now());
-    loop {
-        let (batches, closing) = next(flushed);
-        // Now and what the clock says now: operations only know the former.
-        let (now, clock) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-        let failed = lock(&QUEUE_STATE).failure.is_some();
-        let mut outcome = Ok(());
-        for batch in batches {
-            if failed || outcome.is_err() {
-                DROPPED.fetch_add(batch.events.len() as u64, Ordering::AcqRel);
-            } else {
-                append(&batch, &mut output.text, &mut rows, client, (now, clock));
-                if output.text.len() >= FRAME {
-                    outcome = output.write();
-                }
-            }
-            give_back(batch);
-        }
-        let due = flushed.elapsed() >= FLUSH;
-        if due || closing {
-            outcome = outcome.and_then(|()| if failed { Ok(()) } else { output.write() });
-            flushed = Instant::now();
-        }
-        if output.text.is_empty() {
-            written = rows;
-        }
-        ROWS.store(written, Ordering::Release);
-        if let Err(error) = outcome {
-            DROPPED.fetch_add(rows - written, Ordering::AcqRel);
-            tracing::warn!(%error, "the op-log cannot be written any more; operations go on without");
-            output.text.clear();
-            rows = written;
-            lock(&QUEUE_STATE).failure = Some(error);
-        }
-        if closing {
-            drop(output);
-            lock(&QUEUE_STATE).ended = true;
-            WAITERS.notify_all();
-            return;
-        }
-    }
-}
-
-/// What has come, once there is something, or it is time to flush; then also batches that are not full.
-fn next(flushed: Instant) -> (VecDeque<Batch>, bool) {
-    let mut state = lock(&QUEUE_STATE);
-    loop {
-        let left = FLUSH.saturating_sub(flushed.elapsed());
-        if !state.batches.is_empty() || state.closing || left.is_zero() {
-            let mut batches = std::mem::take(&mut state.batches);
-            let closing = state.closing;
-            state.stalled = false;
-            drop(state);
-            WAITERS.notify_all();
-            if left.is_zero() && !closing {
-                for stripe in &STRIPE {
-                    // A busy one may wait for room in the queue, and comes by itself.
-                    let Ok(mut stripe) = stripe.try_lock() else { continue };
-                    if !stripe.batch.events.is_empty() {
-                        TAKEN.fetch_add(stripe.batch.events.len() as u64, Ordering::Relaxed);
-                        batches.push_back(std::mem::take(&mut stripe.batch));
-                    }
-                }
-            }
-            return (batches, closing);
-        }
-        state = READY.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-    }
-}
-
-fn give_back(mut batch: Batch) {
-    batch.events.clear();
-    batch.text.clear();
-    let mut state = lock(&QUEUE_STATE);
-    if state.spare.len() < STRIPES && batch.text.capacity() <= 2 * BATCH_TEXT {
-        state.spare.push(batch);
-    }
-}
-
-fn append(batch: &Batch, out: &mut Vec<u8>, rows: &mut u64, client: &str, (now, clock): (Instant, Duration)) {
-    let mut second = Second::default();
-    let nanos = |since: Duration| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-    for event in &batch.events {
-        let start = nanos(clock.saturating_sub(now.saturating_duration_since(event.started)));
-        let key = batch.text.get(event.text..event.error_at).unwrap_or_default();
-        let error = batch.text.get(event.error_at..event.end).unwrap_or_default();
-        Row {
-            idx: *rows,
-            thread: u64::from(event.thread),
-            op: event.op,
-            client_id: client,
-            n_objects: event.objects,
-            bytes: event.bytes,
-            endpoint: &event.site.endpoint,
-            file: &[&redact(&event.site.prefix), &redact(key)],
-            error: &redact(error),
-            start,
-            first_byte: None,
-            end: start.saturating_add(nanos(event.took)),
-        }
-        .write(out, &mut second);
-        *rows += 1;
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::base::buffer::{Buffer, Window};
 use crate::base::checksum::Crc32c;
+use crate::base::redact::{redact, redact_behind};
 use crate::base::uri::Uri;
 use crate::error::Result;
 use bytes::Bytes;
@@ -42,8 +43,8 @@ fn span(operation: &'static str, root: &Uri, key: &str) -> Span {
         "operation",
         otel.name = operation,
         s3dlio.operation = operation,
-        s3dlio.root = %root,
-        s3dlio.key = key,
+        s3dlio.root = %redact(&root.to_string()),
+        s3dlio.key = &*redact_behind(&root.key_prefix(), key),
         "error.type" = Empty,
     )
 }

@@ -66,8 +66,10 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
         ..ReplayParams::default()
     };
     let mut rows = Vec::new();
-    for log in &logs {
-        for row in oplog::read(log)? {
+    // Kept until the end: a store that is opened may start the log of S3DLIO_OPLOG, which must not replace one of these.
+    let mut readers = logs.iter().map(oplog::read).collect::<Result<Vec<_>, _>>()?;
+    for (log, reader) in logs.iter().zip(&mut readers) {
+        for row in reader {
             app.stop.check()?;
             let row = row?;
             let chosen = params.filter.as_ref().is_none_or(|filter| filter(&row));
@@ -83,6 +85,7 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     }
     let replayed =
         app.wait(async { Ok::<_, Failure>(oplog::replay(rows.into_iter(), &params, &app.options).await?) });
+    drop(readers);
     let stats = match replayed {
         Err(failure @ Failure::Stopped(_)) => {
             interrupted(app, &params.progress)?;

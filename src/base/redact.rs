@@ -31,8 +31,7 @@ const SECRETS: [&str; 21] = [
 
 /// The text with such values masked.
 pub fn redact(text: &str) -> Cow<'_, str> {
-    // Nearly every key; the searches below cost more.
-    if !text.bytes().any(|b| matches!(b, b'=' | b'@' | b'%')) {
+    if is_plain(text) {
         return Cow::Borrowed(text);
     }
     let mut shown = Cow::Borrowed(text);
@@ -46,6 +45,24 @@ pub fn redact(text: &str) -> Cow<'_, str> {
         };
     }
     shown
+}
+
+/// Whether no secret can be in the text: nearly every key. Everything else costs more.
+pub fn is_plain(text: &str) -> bool {
+    !text.bytes().any(|b| matches!(b, b'=' | b'@' | b'%'))
+}
+
+/// As much of the [`redact`]ed text as is `key`'s, where `before` stands in front of it: a secret may begin there.
+pub fn redact_behind<'a>(before: &str, key: &'a str) -> Cow<'a, str> {
+    if is_plain(before) {
+        return redact(key);
+    }
+    let whole = format!("{before}{key}");
+    let shown = redact(&whole);
+    match shown.strip_prefix(&*redact(before)) {
+        Some(rest) => Cow::Owned(rest.to_owned()),
+        None => Cow::Borrowed(MASK),
+    }
 }
 
 /// `scheme://user:password@host` without what stands before the `@`.
@@ -125,6 +142,19 @@ mod tests {
             ("design=1&my-sig=2", "design=1&my-sig=2"),
         ] {
             assert_eq!(redact(text), shown);
+        }
+    }
+
+    #[test]
+    fn o1_a_secret_that_begins_in_the_prefix_ends_in_the_key() {
+        for (before, key, shown) in [
+            ("run/", "a?sig=canary", "a?sig=***"),
+            ("a=1/", "b=2/canary", "b=2/canary"),
+            ("box?sig=can/", "ary&se=1", "&se=1"),
+            ("box?sig=can/", "ary", ""),
+        ] {
+            assert_eq!(redact_behind(before, key), shown);
+            assert_eq!(format!("{}{}", redact(before), shown), redact(&format!("{before}{key}")));
         }
     }
 }
