@@ -483,8 +483,8 @@ uint32_t s3dlio_abi_version(void);
 const char *s3dlio_version(void);
 
 /**
- * Whether the library has a feature: 1 or 0. Names: s3, azure, file, direct, memory, zstd. An
- * unknown name and NULL give 0.
+ * Whether the library has a feature: 1 or 0. Names: s3, azure, file, direct, memory, zstd,
+ * profiling. An unknown name and NULL give 0.
  * Since: 0.1
  */
 int32_t s3dlio_has_feature(const char *name);
@@ -617,6 +617,34 @@ int32_t s3dlio_stats_json(s3dlio_buffer **json, s3dlio_error **err);
  * Since: 0.1
  */
 int32_t s3dlio_stats_prometheus(s3dlio_buffer **text, s3dlio_error **err);
+
+/*
+ * ==================================================================================================
+ * Profiles
+ *
+ * Where the CPU time of the process goes, as a flamegraph: docs/tracing.md. One profile at a time, of all
+ * threads. The functions are in every build; they work in one with the cargo feature "profiling"
+ * (s3dlio_has_feature), elsewhere they answer S3DLIO_ERR_UNSUPPORTED. Any thread.
+ */
+
+/**
+ * Starts to sample the stacks of all threads, `hz` times in a second of CPU time, at most 1000; 0 takes 199. Uses
+ * SIGPROF, which is ignored afterwards.
+ * Errors: UNSUPPORTED, INVALID_ARGUMENT, INVALID_STATE (a profile is running, or the program has a handler of
+ * SIGPROF), FORKED (the parent was being profiled).
+ * Since: 0.1
+ */
+int32_t s3dlio_profile_start(uint32_t hz,
+                             s3dlio_error **err);
+
+/**
+ * Ends the profile and writes it to the file at `path` as an SVG; NULL drops it. Where the file cannot be made the
+ * profile goes on.
+ * Errors: UNSUPPORTED, INVALID_STATE (none is running, or no sample was taken), FORKED, and those of files.
+ * Since: 0.1
+ */
+int32_t s3dlio_profile_stop(const char *path,
+                            s3dlio_error **err);
 
 /*
  * ==================================================================================================

@@ -79,6 +79,7 @@ pub mod advanced {
     pub use crate::loader::Pattern;
     pub use crate::oplog;
     pub use crate::options::{Kind, OptionDef, TABLE as OPTION_TABLE, parse_size, unknown_environment};
+    pub use crate::profile;
     pub use crate::runtime::{block_on, shutdown};
     pub use crate::store::{
         Capabilities, Content, GetRequest, GetResult, ListPage, ListRequest, ObjectStore, Part,

@@ -13,7 +13,7 @@
 //!     store/     trait ObjectStore and its five backends
 //!       net/     the HTTP/1.1 data plane: connections, TLS, heads, bodies into memory
 //!       base/    URIs, keys, checksums, memory: no I/O
-//! error, metrics, options, oplog, runtime, trace: for all
+//! error, metrics, options, oplog, profile, runtime, trace: for all
 //! ```
 
 #![deny(unsafe_op_in_unsafe_fn, unused_must_use)]
@@ -32,6 +32,7 @@ pub mod metrics;
 pub mod net;
 pub mod oplog;
 pub mod options;
+pub mod profile;
 #[doc(hidden)]
 pub mod queue;
 pub mod runtime;

@@ -1,6 +1,7 @@
 //! The one hidden tokio runtime: started at first use, never dropped, rebuilt after fork.
 //!
-//! * Worker threads block all signals, so that the host's handlers run on the host's threads.
+//! * Worker threads block all signals, so that the host's handlers run on the host's threads; in a build with the
+//!   feature `profiling` all but SIGPROF.
 //! * A forked child inherits memory but no threads. The `pthread_atfork` child handler only counts
 //!   the fork; whatever the child uses first then builds a fresh runtime, and the old one is leaked,
 //!   never dropped. What holds sockets lives in a [`PerProcess`] and is rebuilt in the same way.
@@ -350,13 +351,16 @@ fn start() -> Result<Live> {
     })
 }
 
-/// Blocks all signals on this thread and returns the mask from before.
+/// Blocks all signals on this thread (but SIGPROF, where the feature `profiling` is on) and returns the mask from before.
 fn block_signals() -> libc::sigset_t {
     // SAFETY: both sets are plain data that the calls fill; only this thread's mask changes.
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
         let mut before: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&mut all);
+        // Blocked, a profile would charge the workers' time to the host's threads.
+        #[cfg(feature = "profiling")]
+        libc::sigdelset(&mut all, libc::SIGPROF);
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
         before
     }

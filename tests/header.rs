@@ -12,6 +12,7 @@ const SECTIONS: &[&str] = &[
     "library",
     "log",
     "oplog",
+    "profile",
     "error",
     "buffer",
     "options",

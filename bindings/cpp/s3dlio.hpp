@@ -3095,6 +3095,32 @@ inline oplog_summary oplog_stop() {
     return summary;
 }
 
+/// Samples the CPU time of all threads and writes it as a flamegraph (SVG): docs/tracing.md. Where it is left
+/// without `stop`, for example by an exception, the profile is dropped.
+class profile {
+public:
+    /// `hz` samples in a second of CPU time, at most 1000; 0 takes 199.
+    explicit profile(std::uint32_t hz = 0) {
+        detail::outcome outcome;
+        outcome.check(s3dlio_profile_start(hz, outcome.slot()));
+    }
+    profile(const profile&) = delete;
+    profile& operator=(const profile&) = delete;
+    ~profile() {
+        if (running_) s3dlio_profile_stop(nullptr, nullptr);
+    }
+    /// Ends the profile and writes it. After a failure to make the file it goes on.
+    void stop(std::string_view path) {
+        const std::string c_path = detail::argument_text(path, "the path");
+        detail::outcome outcome;
+        outcome.check(s3dlio_profile_stop(c_path.c_str(), outcome.slot()));
+        running_ = false;
+    }
+
+private:
+    bool running_ = true;
+};
+
 /// Ends the library's threads, waiting at most `timeout`. Optional: leaving `main` without it is fine.
 inline void shutdown(std::chrono::milliseconds timeout) {
     detail::outcome outcome;

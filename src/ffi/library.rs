@@ -70,8 +70,8 @@ pub unsafe extern "C" fn s3dlio_version() -> *const c_char {
     guard::value("s3dlio_version", ptr::null(), || VERSION.as_ptr())
 }
 
-/// Whether the library has a feature: 1 or 0. Names: s3, azure, file, direct, memory, zstd. An
-/// unknown name and NULL give 0.
+/// Whether the library has a feature: 1 or 0. Names: s3, azure, file, direct, memory, zstd,
+/// profiling. An unknown name and NULL give 0.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn s3dlio_has_feature(name: *const c_char) -> i32 {
@@ -79,6 +79,9 @@ pub unsafe extern "C" fn s3dlio_has_feature(name: *const c_char) -> i32 {
         // SAFETY: the promise of the module `ffi`.
         let name = unsafe { text(name, "name") }.unwrap_or_default();
         let scheme = if name == "azure" { Scheme::Azure.name() } else { name };
+        if name == "profiling" {
+            return i32::from(crate::profile::AVAILABLE);
+        }
         i32::from(name == "zstd" || name != "az" && Scheme::ALL.iter().any(|known| known.name() == scheme))
     })
 }

@@ -37,6 +37,7 @@ mod many;
 mod oneshot;
 mod oplog;
 mod options;
+mod profile;
 mod queue;
 mod reader;
 mod status;

@@ -137,6 +137,12 @@ static void other_arguments(void) {
     BAD(s3dlio_oplog_start("/dev/null", (s3dlio_options *)store, &err));
     STATUS(S3DLIO_ERR_NOT_FOUND, s3dlio_oplog_start("/nowhere/log.tsv", NULL, &err));
     STATUS(S3DLIO_ERR_INVALID_STATE, s3dlio_oplog_stop(NULL, NULL, &err));
+    /* P1: the functions are in every build, and say when a build cannot profile. */
+    const int32_t cannot = s3dlio_has_feature("profiling") ? S3DLIO_ERR_INVALID_STATE : S3DLIO_ERR_UNSUPPORTED;
+    STATUS(S3DLIO_ERR_INVALID_ARGUMENT, s3dlio_profile_start(1001, &err));
+    STATUS(cannot, s3dlio_profile_stop(NULL, &err));
+    STATUS(cannot, s3dlio_profile_stop("/nowhere/profile.svg", &err));
+    REFUSED(s3dlio_profile_stop("\xff", &err));
     REFUSED(s3dlio_log_to_fd(-7, NULL, &err));
     REFUSED(s3dlio_log_to_fd(1000000, NULL, &err));
     STATUS(S3DLIO_ERR_INVALID_OPTION, s3dlio_log_to_fd(2, "loud", &err));

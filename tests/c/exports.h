@@ -28,6 +28,8 @@ static void no_log(int32_t level, const char *target, const char *message, void 
     X(s3dlio_log_set_callback, NONE, STATUS_, (no_log, NULL, "error", err))                                  \
     X(s3dlio_oplog_start, NONE, STATUS_, ("/dev/null", NULL, err))                                           \
     X(s3dlio_oplog_stop, NONE, STATUS_, (NULL, NULL, err))                                                   \
+    X(s3dlio_profile_start, NONE, STATUS_, (0, err))                                                         \
+    X(s3dlio_profile_stop, NONE, STATUS_, (NULL, err))                                                       \
     X(s3dlio_stats_json, NONE, STATUS_, (&s->buffer, err))                                                   \
     X(s3dlio_stats_prometheus, NONE, STATUS_, (&s->buffer, err))                                             \
     X(s3dlio_crc32c, NONE, VALUE, (0, "x", 1))                                                               \

@@ -361,6 +361,15 @@ def test_k1_an_op_log_and_counters_of_a_run(store, tree, tmp_path):
     assert run("ls", root, "--op-log", tmp_path / "no" / "folder.tsv").code != 0
 
 
+def test_p1_a_profile_needs_a_build_that_can(tmp_path):
+    picture = tmp_path / "run.svg"
+    ran = run("bench", "memory://profile/x", "-n", "4", "-s", "1MiB", "-d", "0.5", "--profile", picture)
+    if ran.code == 9:
+        assert "--features profiling" in ran.err and not picture.exists()
+    else:
+        assert ran.code == 0 and "<svg" in picture.read_text()
+
+
 def test_k1_the_examples_of_the_guide_run():
     guide = (Path(__file__).parents[2] / "docs/command.md").read_text()
     commands = [line[2:] for line in guide.splitlines() if line.startswith("$ s3dlio ")]

@@ -75,6 +75,7 @@ TEST(library_says_what_it_is) {
     CHECK_EQ(s3dlio::abi_version(), S3DLIO_ABI_VERSION);
     for (const char* feature : {"s3", "azure", "file", "direct", "memory", "zstd"}) CHECK(s3dlio::has_feature(feature));
     CHECK(!s3dlio::has_feature("gopher"));
+    if (!s3dlio::has_feature("profiling")) CHECK_THROWS(S3DLIO_ERR_UNSUPPORTED, ({"--features profiling"}), s3dlio::profile());
     CHECK_EQ(s3dlio::status_name(S3DLIO_ERR_NOT_FOUND), "not_found"sv);
     CHECK_EQ(s3dlio::status_name(-9999), "unknown"sv);
     CHECK_HAS(s3dlio::status_doc(S3DLIO_ERR_NOT_FOUND), "no object");

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,27 @@ def test_log_to_fd(tmp_path):
             s3dlio.log_to_fd(-1)
     with pytest.raises(s3dlio.S3dlioError):
         s3dlio.log_to_fd(2, "loud")
+
+
+def test_p1_a_profile_needs_a_build_that_can(tmp_path):
+    picture = tmp_path / "busy.svg"
+    if not s3dlio.has_feature("profiling"):
+        with pytest.raises(s3dlio.UnsupportedError, match="--features profiling"):
+            with s3dlio.profile(picture):
+                pytest.fail("it began")
+        return
+    with s3dlio.profile(picture, hz=500):
+        with pytest.raises(s3dlio.InvalidStateError), s3dlio.profile(tmp_path / "second.svg"):
+            pass
+        end = time.process_time() + 0.3
+        while time.process_time() < end:
+            pass
+    assert "<svg" in picture.read_text()
+    with pytest.raises(s3dlio.NotFoundError), s3dlio.profile(tmp_path / "no/where.svg"):
+        pass
+    with pytest.raises(ZeroDivisionError), s3dlio.profile(tmp_path / "failed.svg"):
+        1 / 0
+    assert [path.name for path in tmp_path.iterdir()] == ["busy.svg"]
 
 
 def test_wrong_library_is_an_import_error(tmp_path):

@@ -67,7 +67,7 @@ PLAIN_SDK = ("S3DLIO_USE_OPTIMIZED_HTTP=0",)
 NO_RING = ("S3DLIO_LOCAL_IO_URING=off",)
 
 SUITES = [
-    Suite("rust-unit", "Rust", cargo("--lib")),
+    Suite("rust-unit", "Rust", cargo("--lib", "--bins")),
     Suite("rules", "Rust", cargo("--test", "tidy", "--test", "reference", "--test", "header")),
     Suite("runtime", "Rust", cargo("--test", "shutdown", "--test", "queue")),
     Suite("faultd", "Rust", cargo("-p", "faultd")),

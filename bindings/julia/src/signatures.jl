@@ -167,6 +167,8 @@ end
     s3dlio_shutdown(timeout_ms::UInt64, err::ErrorOut)::Int32
     s3dlio_oplog_start(path::Cstring, options::Ptr{s3dlio_options}, err::ErrorOut)::Int32
     s3dlio_oplog_stop(rows::Ptr{UInt64}, dropped::Ptr{UInt64}, err::ErrorOut)::Int32
+    s3dlio_profile_start(hz::UInt32, err::ErrorOut)::Int32
+    s3dlio_profile_stop(path::Cstring, err::ErrorOut)::Int32
     s3dlio_crc32c(crc::UInt32, data::Ptr{Cvoid}, length::Csize_t)::UInt32
     s3dlio_buffer_new(size::Csize_t, buffer::Ptr{Ptr{s3dlio_buffer}}, err::ErrorOut)::Int32
 

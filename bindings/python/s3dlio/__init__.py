@@ -25,8 +25,8 @@ from .errors import *  # noqa: F401,F403  (every class of errors.__all__)
 from .errors import ConnectionError, TimeoutError  # noqa: A004,F401
 from .info import Capabilities, Check, ObjectInfo, Stats, WriteStats
 from .library import (
-    OplogSummary, crc32c, crc32c_combine, delete, exists, get, has_feature, log_to_fd, oplog_start, oplog_stop, put,
-    shutdown, stat, stats, stats_json, stats_prometheus, version,
+    OplogSummary, crc32c, crc32c_combine, delete, exists, get, has_feature, log_to_fd, oplog_start, oplog_stop,
+    profile, put, shutdown, stat, stats, stats_json, stats_prometheus, version,
 )
 from .loader import Batch, Dataset, Loader, LoaderStats, Sample, merge_states, write_manifest
 from .options import OptionInfo, Options, option_table
@@ -40,7 +40,7 @@ __all__ = [
     "Batch", "Buffer", "Capabilities", "Check", "Checkpoint", "CheckpointWriter", "Dataset", "Loader", "LoaderStats",
     "ObjectInfo", "OplogSummary", "OptionInfo", "Options", "Reader", "Sample", "Shard", "Stats", "Store", "World", "WriteStats", "Writer",
     "checkpoint", "crc32c", "crc32c_combine", "delete", "errors", "exists", "generate", "generate_object", "get", "has_feature", "log_to_fd",
-    "merge_states", "oplog_start", "oplog_stop", "option_table", "put", "shutdown", "stat", "stats", "stats_json",
+    "merge_states", "oplog_start", "oplog_stop", "option_table", "profile", "put", "shutdown", "stat", "stats", "stats_json",
     "stats_prometheus", "version", "write_manifest",
     *errors.__all__,
 ]

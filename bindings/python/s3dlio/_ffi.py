@@ -532,6 +532,8 @@ FUNCTIONS = {
     "s3dlio_get_stats": (i32, (P(s3dlio_stats), size_t, _err)),
     "s3dlio_oplog_start": (i32, (text, options, _err)),
     "s3dlio_oplog_stop": (i32, (P(u64), P(u64), _err)),
+    "s3dlio_profile_start": (i32, (u32, _err)),
+    "s3dlio_profile_stop": (i32, (text, _err)),
     "s3dlio_stats_json": (i32, (P(buffer), _err)),
     "s3dlio_stats_prometheus": (i32, (P(buffer), _err)),
     # error

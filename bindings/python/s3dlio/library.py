@@ -2,14 +2,15 @@
 
 import json
 import os
+from contextlib import contextmanager, suppress
 from ctypes import byref, c_int32, c_uint64, sizeof
-from typing import IO, Any, Dict, Mapping, NamedTuple, Optional, Union
+from typing import IO, Any, Dict, Iterator, Mapping, NamedTuple, Optional, Union
 
 from . import _arguments as c
 from . import _ffi, _owners
 from ._library import lib
 from .buffer import Buffer, from_handle
-from .errors import ContainerNotFoundError, InvalidArgumentError, call
+from .errors import ContainerNotFoundError, InvalidArgumentError, S3dlioError, call
 from .info import ObjectInfo, Stats, object_info
 from .options import Options, Value
 
@@ -22,7 +23,7 @@ def version() -> str:
 
 
 def has_feature(name: str) -> bool:
-    """Whether the library was built with "s3", "azure", "file", "direct", "memory" or "zstd"."""
+    """Whether the library was built with "s3", "azure", "file", "direct", "memory", "zstd" or "profiling"."""
     return bool(lib.s3dlio_has_feature(c.text(name, InvalidArgumentError, "feature")))
 
 
@@ -70,6 +71,29 @@ def oplog_stop() -> OplogSummary:
     rows, dropped = c_uint64(), c_uint64()
     call(lib.s3dlio_oplog_stop, byref(rows), byref(dropped))
     return OplogSummary(rows.value, dropped.value)
+
+
+@contextmanager
+def profile(path: Union[str, "os.PathLike[str]"], hz: int = 0) -> Iterator[None]:
+    """Samples the CPU time of all threads inside the `with`, and writes it as a flamegraph (SVG): docs/tracing.md.
+
+    `hz` samples in a second of CPU time, at most 1000; 0 takes 199. After an exception there is no file.
+    `UnsupportedError` where the library was built without "profiling", `InvalidStateError` inside another profile.
+    """
+    name = c.text(os.fspath(path), InvalidArgumentError, "path")
+    call(lib.s3dlio_profile_start, c.u32(hz, "hz"))
+    try:
+        yield
+    except BaseException:
+        call(lib.s3dlio_profile_stop, None)
+        raise
+    try:
+        call(lib.s3dlio_profile_stop, name)
+    except S3dlioError:
+        # Where the file cannot be made the profile would go on.
+        with suppress(S3dlioError):
+            call(lib.s3dlio_profile_stop, None)
+        raise
 
 
 def crc32c(data: Any, crc: int = 0) -> int:

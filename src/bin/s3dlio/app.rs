@@ -6,11 +6,12 @@ use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::signal::Stop;
 use clap::ArgMatches;
-use s3dlio::api::advanced::{OPTION_TABLE, Uri, block_on, oplog, set_log_sink, shutdown};
+use s3dlio::api::advanced::{OPTION_TABLE, Uri, block_on, oplog, profile, set_log_sink, shutdown};
 use s3dlio::api::metrics;
 use s3dlio::api::{Code, Error, Options, Result, Store, store_for_uri};
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub struct App {
     pub quiet: bool,
     /// Whether an op-log has to be closed at the end.
     logs: bool,
+    /// Where the profile is written at the end.
+    profile: Option<PathBuf>,
     /// In which form the counters are printed at the end.
     stats: Option<String>,
     /// One store for each root that was asked for.
@@ -68,8 +71,23 @@ impl App {
         if let Some(path) = log {
             oplog::start(path, &options)?;
         }
+        let profile = given.get_one::<String>("profile").map(PathBuf::from);
+        if profile.is_some() {
+            profile::start(0)?;
+        }
         let (logs, stats) = (log.is_some(), given.get_one("stats").cloned());
-        Ok(App { logs, stats, options, out, stop, progress, verbose, quiet, stores: Mutex::default() })
+        Ok(App {
+            logs,
+            profile,
+            stats,
+            options,
+            out,
+            stop,
+            progress,
+            verbose,
+            quiet,
+            stores: Mutex::default(),
+        })
     }
 
     /// The store at a root URI in a bucket, or in a folder.
@@ -136,6 +154,12 @@ impl App {
                 failure.code()
             }
         };
+        if let Some(path) = &self.profile
+            && let Err(error) = profile::stop(Some(path))
+        {
+            self.report(&error);
+            code = if code == 0 { Failure::Failed(error).code() } else { code };
+        }
         if let Some(form) = &self.stats {
             self.print_stats(form);
         }

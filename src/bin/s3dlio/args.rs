@@ -58,6 +58,9 @@ fn shared() -> Vec<Arg> {
         arg("op-log")
             .value_name("FILE")
             .help("Write every operation as a row in the format of MinIO's warp; .zst at the end compresses"),
+        arg("profile")
+            .value_name("FILE.svg")
+            .help("Write where the CPU time went, as a flamegraph; in builds with the feature profiling"),
         arg("stats")
             .value_name("FORM")
             .num_args(0..=1)
