@@ -56,7 +56,7 @@ mod tests {
         assert_eq!(start(MAX_HZ + 1).unwrap_err().code(), Code::InvalidArgument);
     }
 
-    /// P1; with the feature on see the example `profile_section`.
+    /// P1; with the feature on the test below takes its place.
     #[test]
     #[cfg(not(feature = "profiling"))]
     fn a_build_without_the_feature_says_how_to_get_it() {

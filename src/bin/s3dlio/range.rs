@@ -70,6 +70,16 @@ mod tests {
         assert_eq!(within("-100", 1000).unwrap(), (100, 900));
         assert_eq!(within("-100", 10).unwrap(), (10, 0));
         assert_eq!(within("1001-", 1000).unwrap_err().code(), Code::Range);
+        // Whatever is asked for lies within the object.
+        let numbers = [0, 1, 7, 999, 1000, 1001, u64::MAX - 1, u64::MAX];
+        for (first, last, size) in numbers.iter().flat_map(|first| {
+            numbers.iter().flat_map(move |last| numbers.iter().map(move |size| (*first, *last, *size)))
+        }) {
+            for text in [format!("{first}-{last}"), format!("{first}-"), format!("-{last}")] {
+                let Ok((length, start)) = within(&text, size) else { continue };
+                assert!(start.checked_add(length).is_some_and(|end| end <= size), "{text} of {size}");
+            }
+        }
         for text in ["", "-", "5", "9-1", "a-b", "1-2-3", "-0x1"] {
             assert_eq!(Range::parse(text).unwrap_err().code(), Code::InvalidArgument, "{text}");
         }

@@ -77,6 +77,16 @@ mod tests {
         assert_eq!(name("train/{:06}.npz"), "train/000042.npz");
         assert_eq!(name("{}-{:3}-{{}}"), "42-042-{}");
         assert!(!Template::parse("same").unwrap().counts() && Template::parse("{}").unwrap().counts());
+        // Of all short texts, those that are taken give names that tell numbers apart where they count.
+        let letters = ['{', '}', ':', '0', '3', 'a', '/', 'é'];
+        let mut texts = vec![String::new()];
+        for _ in 0..5 {
+            let longer = |text: &String| letters.map(|letter| format!("{text}{letter}"));
+            texts = texts.iter().flat_map(longer).collect();
+            for template in texts.iter().filter_map(|text| Template::parse(text).ok()) {
+                assert_eq!(template.counts(), template.name(1) != template.name(20));
+            }
+        }
         for text in ["{", "a}", "{:x}", "{:99}", "{name}"] {
             assert_eq!(Template::parse(text).unwrap_err().code(), Code::InvalidArgument, "{text}");
         }

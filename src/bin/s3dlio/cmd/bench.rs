@@ -341,3 +341,19 @@ fn scatter(number: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k1_a_mix_is_of_known_operations_once_each() {
+        assert_eq!(weights("get").unwrap(), [1, 0, 0, 0]);
+        assert_eq!(weights("stat=10,get=70,list,put=20").unwrap(), [70, 20, 1, 10]);
+        for text in
+            ["", "get,", "get=", "get=-1", "get=0", "get=1,get=1", "get=1000001", "fly", "get=1=2", " get"]
+        {
+            assert!(weights(text).is_err(), "{text:?}");
+        }
+    }
+}
