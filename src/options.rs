@@ -119,7 +119,7 @@ LOADER_DROP_LAST = "loader.drop_last", Kind::Bool, "false", ["S3DLIO_LOADER_DROP
 LOADER_IN_FLIGHT = "loader.in_flight", Kind::Count { min: 0, max: 4096 }, "0", ["S3DLIO_LOADER_IN_FLIGHT"],
     "Items that a loader fetches at once; 0 takes transfer.get_many_concurrency.";
 LOADER_MAX_IN_FLIGHT = "loader.max_in_flight", Kind::Count { min: 0, max: 65_536 }, "0", ["S3DLIO_LOADER_MAX_IN_FLIGHT"],
-    "Items under way at most, with those that take more than twice as long as most and do not count for loader.in_flight; 0: 8 times as many as that.";
+    "Items under way at most, with those that take half as long again as most and do not count for loader.in_flight; 0: 8 times as many as that.";
 LOADER_ON_ERROR = "loader.on_error", Kind::Choice(&["raise", "skip", "substitute"]), "raise", ["S3DLIO_LOADER_ON_ERROR"],
     "What becomes of an item that fails: its error is that of the batch, and the next batch goes on behind it; its place stays empty; or the next item takes its place.";
 LOADER_ORDER = "loader.order", Kind::Choice(&["ordered", "completion"]), "ordered", ["S3DLIO_LOADER_ORDER"],

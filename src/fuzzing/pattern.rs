@@ -1,5 +1,6 @@
 //! Globs and regular expressions on keys: the first line is the pattern, the others are keys.
 
+use crate::Result;
 use crate::loader::Pattern;
 use crate::options::parse_size;
 
@@ -16,7 +17,7 @@ pub(super) fn pattern(text: &str) {
     let both = Pattern::new(Some(pattern), Some(pattern));
     assert_eq!(both.is_ok(), glob.is_ok() && regex.is_ok(), "{pattern:?}");
     for key in lines.filter(|key| key.len() <= MOST) {
-        let fits = |pattern: &crate::error::Result<Pattern>| pattern.as_ref().ok().map(|p| p.fits(key));
+        let fits = |pattern: &Result<Pattern>| pattern.as_ref().ok().map(|p| p.fits(key));
         if let (Some(glob), Some(regex), Some(both)) = (fits(&glob), fits(&regex), fits(&both)) {
             assert_eq!(both, glob && regex, "{pattern:?} {key:?}");
         }

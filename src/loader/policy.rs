@@ -23,7 +23,7 @@ pub struct Policy {
     pub in_order: bool,
     /// Requests at once.
     pub in_flight: usize,
-    /// With those that take more than twice as long as most.
+    /// With those that take half as long again as most.
     pub most_in_flight: usize,
     /// Batches that are fetched ahead.
     pub ahead: u64,

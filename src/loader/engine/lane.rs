@@ -270,7 +270,7 @@ pub(super) async fn replace_late(shared: Arc<Shared>, starter: Starter, mixed: b
                 return;
             }
             plan.unwatched = plan.in_flight == 0;
-            if plan.unwatched { None } else { Some(plan.lateness.patience() / 4) }
+            if plan.unwatched { None } else { Some(plan.lateness.patience() / 8) }
         };
         match pause {
             Some(pause) => tokio::time::sleep(pause.min(LONGEST_PAUSE)).await,
