@@ -72,11 +72,10 @@ mod tests {
         assert_eq!(within("1001-", 1000).unwrap_err().code(), Code::Range);
         // Whatever is asked for lies within the object.
         let numbers = [0, 1, 7, 999, 1000, 1001, u64::MAX - 1, u64::MAX];
-        for (first, last, size) in numbers.iter().flat_map(|first| {
-            numbers.iter().flat_map(move |last| numbers.iter().map(move |size| (*first, *last, *size)))
-        }) {
+        let pairs = numbers.iter().flat_map(|first| numbers.map(|last| (*first, last)));
+        for ((first, last), size) in pairs.flat_map(|pair| numbers.map(|size| (pair, size))) {
             for text in [format!("{first}-{last}"), format!("{first}-"), format!("-{last}")] {
-                let Ok((length, start)) = within(&text, size) else { continue };
+                let Ok((start, length)) = within(&text, size) else { continue };
                 assert!(start.checked_add(length).is_some_and(|end| end <= size), "{text} of {size}");
             }
         }
