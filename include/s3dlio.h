@@ -638,7 +638,7 @@ int32_t s3dlio_profile_start(uint32_t hz,
                              s3dlio_error **err);
 
 /**
- * Ends the profile and writes it to the file at `path` as an SVG; NULL drops it. Where the file cannot be made the
+ * Ends the profile and writes it to the file at `path` as an SVG; NULL drops it. Where the file cannot be written the
  * profile goes on.
  * Errors: UNSUPPORTED, INVALID_STATE (none is running, or no sample was taken), FORKED, and those of files.
  * Since: 0.1

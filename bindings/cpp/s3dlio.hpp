@@ -3109,7 +3109,7 @@ public:
     ~profile() {
         if (running_) s3dlio_profile_stop(nullptr, nullptr);
     }
-    /// Ends the profile and writes it. After a failure to make the file it goes on.
+    /// Ends the profile and writes it. After a failure to write the file it goes on.
     void stop(std::string_view path) {
         const std::string c_path = detail::argument_text(path, "the path");
         detail::outcome outcome;

@@ -48,7 +48,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 }
 
 /// Whether no secret can be in the text: nearly every key. Everything else costs more.
-pub fn is_plain(text: &str) -> bool {
+fn is_plain(text: &str) -> bool {
     !text.bytes().any(|b| matches!(b, b'=' | b'@' | b'%'))
 }
 

@@ -22,7 +22,7 @@ pub unsafe extern "C" fn s3dlio_profile_start(hz: u32, err: *mut *mut s3dlio_err
     unsafe { guard::call("s3dlio_profile_start", err, || profile::start(hz)) }
 }
 
-/// Ends the profile and writes it to the file at `path` as an SVG; NULL drops it. Where the file cannot be made the
+/// Ends the profile and writes it to the file at `path` as an SVG; NULL drops it. Where the file cannot be written the
 /// profile goes on.
 /// Errors: UNSUPPORTED, INVALID_STATE (none is running, or no sample was taken), FORKED, and those of files.
 /// Since: 0.1

@@ -3,7 +3,7 @@
 use super::channel::{Batch, Channel, Serving};
 use super::held::{Held, Mark};
 use super::record::{HEADER, Row, Second};
-use crate::base::redact::{is_plain, redact};
+use crate::base::redact::{redact, redact_behind};
 use crate::error::{Error, Result};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -95,10 +95,6 @@ impl Output {
             let start = nanos(clock.saturating_sub(now.saturating_duration_since(event.started)));
             let prefix = event.site.prefix.as_str();
             let key = batch.text.get(event.text..event.error_at).unwrap_or_default();
-            // A secret may begin in the one and end in the other.
-            let whole = if is_plain(prefix) && is_plain(key) { None } else { Some(format!("{prefix}{key}")) };
-            let shown = whole.as_deref().map(redact);
-            let file = shown.as_deref().map_or([prefix, key], |shown| [shown, ""]);
             Row {
                 idx,
                 thread: u64::from(event.thread),
@@ -107,7 +103,7 @@ impl Output {
                 n_objects: event.objects,
                 bytes: event.bytes,
                 endpoint: &event.site.endpoint,
-                file: &file,
+                file: &[&redact(prefix), &redact_behind(prefix, key)],
                 error: batch.text.get(event.error_at..event.end).unwrap_or_default(),
                 start,
                 first_byte: None,

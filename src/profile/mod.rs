@@ -37,8 +37,8 @@ pub fn start(hz: u32) -> Result<()> {
         .map_err(|error| error.with_operation("profile_start"))
 }
 
-/// Ends the profile and writes it to `path` as an SVG; `None` drops it. Where the file cannot be made the profile
-/// goes on.
+/// Ends the profile and writes it to `path` as an SVG; `None` drops it. Where the file cannot be written the
+/// profile goes on.
 ///
 /// `InvalidState` where none is running, or the process used too little CPU for a single sample (nothing is
 /// left at `path` then); the errors of files.

@@ -4,8 +4,7 @@ use super::sys;
 use crate::error::{Code, Error, Result};
 use crate::runtime::Era;
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
@@ -44,30 +43,23 @@ pub fn stop(path: Option<&Path>) -> Result<()> {
         *session = None;
         return Ok(());
     };
-    let unwritten = |error: &std::io::Error| {
-        Error::from_io(format!("cannot write the profile to {}", path.display()), error)
-    };
-    let file = File::create(path).map_err(|error| unwritten(&error))?;
-    let report = running.sampler.report().build();
-    *session = None;
-    let report = report.map_err(failed)?;
-    let outcome = if report.data.is_empty() {
-        Err(Error::new(Code::InvalidState, "no sample was taken: the process used too little CPU time")
-            .with_hint("profile a longer section, or sample more often"))
-    } else {
-        let mut options = pprof::flamegraph::Options::default();
-        options.title = "CPU time by stack".to_owned();
-        let mut out = BufWriter::new(file);
-        report
-            .flamegraph_with_options(&mut out, &mut options)
-            .map_err(failed)
-            .and_then(|()| out.flush().map_err(|error| unwritten(&error)))
-    };
-    if outcome.is_err() {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(path);
+    let report = running.sampler.report().build().map_err(failed)?;
+    if report.data.is_empty() {
+        *session = None;
+        return Err(Error::new(
+            Code::InvalidState,
+            "no sample was taken: the process used too little CPU time",
+        )
+        .with_hint("profile a longer section, or sample more often"));
     }
-    outcome
+    let mut options = pprof::flamegraph::Options::default();
+    options.title = "CPU time by stack".to_owned();
+    let mut picture = Vec::new();
+    report.flamegraph_with_options(&mut picture, &mut options).map_err(failed)?;
+    fs::write(path, picture)
+        .map_err(|error| Error::from_io(format!("cannot write the profile to {}", path.display()), &error))?;
+    *session = None;
+    Ok(())
 }
 
 /// Not waited for: the lock may have been inherited from another thread of the parent. An inherited profile belongs

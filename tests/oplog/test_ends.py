@@ -124,6 +124,10 @@ def test_a_replay_does_not_overwrite_the_log_it_reads(tmp_path, monkeypatch):
     assert told["operations"] == 20 and log.read_bytes() == before
     (own,) = [path for path in tmp_path.iterdir() if path != log]
     assert len(rows(own)) == 20
+    monkeypatch.delenv("S3DLIO_OPLOG")
+    done = subprocess.run([RELEASE / "s3dlio", "oplog", "replay", tmp_path / "." / log.name, "--to", "memory://t", "--op-log", log],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "another name" in done.stderr and log.read_bytes() == before, done
 
 
 CALLBACK = """

@@ -90,7 +90,7 @@ def profile(path: Union[str, "os.PathLike[str]"], hz: int = 0) -> Iterator[None]
     try:
         call(lib.s3dlio_profile_stop, name)
     except S3dlioError:
-        # Where the file cannot be made the profile would go on.
+        # Where the file cannot be written the profile would go on.
         with suppress(S3dlioError):
             call(lib.s3dlio_profile_stop, None)
         raise

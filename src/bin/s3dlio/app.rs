@@ -10,6 +10,7 @@ use s3dlio::api::advanced::{OPTION_TABLE, Uri, block_on, oplog, profile, set_log
 use s3dlio::api::metrics;
 use s3dlio::api::{Code, Error, Options, Result, Store, store_for_uri};
 use std::collections::HashMap;
+use std::fs;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,6 +70,7 @@ impl App {
         let stop = Stop::install()?;
         let log = given.get_one::<String>("op-log");
         if let Some(path) = log {
+            refuse_to_overwrite(path, given)?;
             oplog::start(path, &options)?;
         }
         let profile = given.get_one::<String>("profile").map(PathBuf::from);
@@ -154,11 +156,14 @@ impl App {
                 failure.code()
             }
         };
+        let mut fail = |error: Error| {
+            self.report(&error);
+            code = if code == 0 { Failure::Failed(error).code() } else { code };
+        };
         if let Some(path) = &self.profile
             && let Err(error) = profile::stop(Some(path))
         {
-            self.report(&error);
-            code = if code == 0 { Failure::Failed(error).code() } else { code };
+            fail(error);
         }
         if let Some(form) = &self.stats {
             self.print_stats(form);
@@ -167,15 +172,10 @@ impl App {
         match if self.logs { oplog::stop() } else { Ok(oplog::Summary::default()) } {
             Ok(log) if log.dropped > 0 => {
                 let message = format!("the op-log lacks {} operations", log.dropped);
-                let error = Error::new(Code::Io, message).with_operation("oplog");
-                self.report(&error);
-                code = if code == 0 { Failure::Failed(error).code() } else { code };
+                fail(Error::new(Code::Io, message).with_operation("oplog"));
             }
             Ok(_) => {}
-            Err(error) => {
-                self.report(&error);
-                code = if code == 0 { Failure::Failed(error).code() } else { code };
-            }
+            Err(error) => fail(error),
         }
         self.stores.lock().unwrap_or_else(PoisonError::into_inner).clear();
         if let Err(error) = shutdown(CLEAN_UP) {
@@ -195,4 +195,17 @@ impl App {
         let text = if form == "prometheus" { metrics::prometheus(&gauges) } else { metrics::json(&gauges) };
         output::complain(text.trim_end());
     }
+}
+
+/// The log of a run is not one of those that it reads.
+fn refuse_to_overwrite(path: &str, given: &ArgMatches) -> Result<()> {
+    let place = |path: &str| fs::canonicalize(path.strip_prefix("file://").unwrap_or(path)).ok();
+    let Some(own) = place(path) else { return Ok(()) };
+    let mut read = given.try_get_many::<String>("log").ok().flatten().into_iter().flatten();
+    if read.any(|log| place(log).is_some_and(|log| log == own)) {
+        let error =
+            Error::new(Code::InvalidArgument, "the op-log of this run would replace one that it reads");
+        return Err(error.with_context("oplog", path).with_hint("give --op-log another name"));
+    }
+    Ok(())
 }
