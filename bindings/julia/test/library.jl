@@ -22,6 +22,36 @@ using Main.Suite: caught, status
     end
 end
 
+# In builds without the feature `profiling` it says how to get it; with the feature, it draws.
+@testset "P1 a profile" begin
+    picture(name) = joinpath(folder, name)
+    busy(seconds) = (from = time_ns(); while time_ns() - from < seconds * 1e9 end; 7)
+    folder = mktempdir()
+    @test status(() -> S3dlio.profile(() -> error("it began"), picture("fast.svg"); hz = 1001)) == "invalid_argument"
+    @test status(() -> S3dlio.profile(() -> error("it began"), "a\0b")) == "invalid_argument"
+    if S3dlio.has_feature("profiling")
+        second = nothing
+        value = S3dlio.profile(picture("busy.svg"); hz = 500) do
+            second = status(() -> S3dlio.profile(() -> error("it began"), picture("second.svg")))
+            busy(0.3)
+        end
+        @test value == 7 && second == "invalid_state"
+        @test occursin("<svg", read(picture("busy.svg"), String))
+        @test status(() -> S3dlio.profile(() -> busy(0.1), picture("no/where.svg"))) == "not_found"
+        @test_throws DivideError S3dlio.profile(() -> div(1, 0), picture("failed.svg"))
+        # None of the two goes on.
+        @test S3dlio.profile(() -> busy(0.3), picture("next.svg"); hz = 500) == 7
+        @test sort(readdir(folder)) == ["busy.svg", "next.svg"]
+    else
+        e = caught(() -> S3dlio.profile(() -> error("it began"), picture("busy.svg")))
+        @test e.status == "unsupported" && e.details["operation"] == "profile_start"
+        @test occursin("--features profiling", e.details["hint"])
+        e = caught(() -> S3dlio.check(err -> S3dlio.s3dlio_profile_stop(Cstring(C_NULL), err)))
+        @test e.status == "unsupported" && e.details["operation"] == "profile_stop"
+        @test isempty(readdir(folder))
+    end
+end
+
 @testset "I1 CRC32C" begin
     @test crc32c("123456789") == 0xe3069283
     @test crc32c("") == 0x00000000
