@@ -53,7 +53,7 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// Whole objects, in order, `at_once` of them at the same time; `None` from a store that has no better
     /// way than one [`ObjectStore::get_into`] for each. `admit` is asked once an object's size is known, before
     /// there is memory for it.
-    async fn get_batch(&self, _keys: &[String], _at_once: usize, _admit: Admit<'_>) -> Option<GotBatch> {
+    async fn get_batch(&self, _keys: &[&str], _at_once: usize, _admit: Admit<'_>) -> Option<GotBatch> {
         None
     }
 

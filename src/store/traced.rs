@@ -100,15 +100,16 @@ impl ObjectStore for Traced {
         self.inner.capabilities()
     }
 
-    fn get_batch<'me, 'keys, 'admit, 'future>(
+    fn get_batch<'me, 'keys, 'key, 'admit, 'future>(
         &'me self,
-        keys: &'keys [String],
+        keys: &'keys [&'key str],
         at_once: usize,
         admit: Admit<'admit>,
     ) -> Boxed<'future, Option<GotBatch>>
     where
         'me: 'future,
         'keys: 'future,
+        'key: 'future,
         'admit: 'future,
         Self: 'future,
     {

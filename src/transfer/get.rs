@@ -27,7 +27,7 @@ pub async fn get(store: &Store, key: &str) -> Result<Buffer> {
 
 async fn whole(store: &Store, key: &str) -> Result<Buffer> {
     if store.capabilities().blocking_io
-        && let Some(mut batch) = batch::get(store, &[key.to_owned()], &|_, _| true).await
+        && let Some(mut batch) = batch::get(store, &[key], &|_, _| true).await
         && let Some(Some(only)) = batch.results.pop()
     {
         return only;
@@ -200,7 +200,7 @@ pub async fn get_ranges(store: &Store, key: &str, ranges: Vec<(u64, Window)>) ->
 /// `admit` is asked once an object's size is known, and where it refuses there is no result.
 pub async fn get_batch(
     store: &Store,
-    keys: &[String],
+    keys: &[&str],
     admit: Admit<'_>,
 ) -> Option<Vec<Option<Result<Buffer>>>> {
     let batch = batch::get(store, keys, admit).await?;
@@ -211,7 +211,8 @@ pub async fn get_batch(
 /// Many objects in one call, `transfer.get_many_concurrency` of them at once; one result each, in
 /// the order of `keys`.
 pub async fn get_many(store: &Store, keys: Vec<String>) -> Vec<Result<Buffer>> {
-    if let Some(results) = get_batch(store, &keys, &|_, _| true).await {
+    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    if let Some(results) = get_batch(store, &names, &|_, _| true).await {
         let missing = || Err(Error::new(Code::Internal, "an object of a batch was not read"));
         return results.into_iter().map(|result| result.unwrap_or_else(missing)).collect();
     }

@@ -7,7 +7,6 @@ use super::{Held, Outcome, Starter, Tag, panicked};
 use crate::base::sync::lock;
 use crate::error::Result;
 use crate::{runtime, transfer};
-use bytes::Bytes;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -198,7 +197,7 @@ impl Lane {
     async fn group(self: &Arc<Lane>, group: Vec<Item>, came: &mut Vec<(u64, Outcome)>) {
         let Some(first) = group.first() else { return };
         let (store, bounds) = (first.location.store.clone(), &self.shared.bounds);
-        let keys: Vec<String> = group.iter().map(|item| item.location.key().to_owned()).collect();
+        let keys: Vec<&str> = group.iter().map(|item| item.location.key()).collect();
         let held: Mutex<Vec<Option<Held>>> = Mutex::new(group.iter().map(|_| None).collect());
         let admit = |number: usize, bytes: u64| {
             let mut all = lock(&held);
@@ -229,9 +228,7 @@ impl Lane {
             let work = async {
                 let data = got?;
                 check(&location, &data, None, bounds)?;
-                let admit = |bytes| self.clone().admit_late(bytes);
-                admit(data.len() as u64).await;
-                let data: Bytes = plain(&location, data, bounds, admit).await?;
+                let data = plain(&location, data, bounds, |bytes| self.clone().admit_late(bytes)).await?;
                 sample(self.shared.source(), index, location, data)
             };
             let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));

@@ -28,7 +28,7 @@ const WORTH_A_RING: usize = 4;
 /// One result per key, in order; `None` of one that was not admitted.
 pub(super) fn get<I: Io>(
     store: &PosixStore<I>,
-    keys: &[String],
+    keys: &[&str],
     at_once: usize,
     admit: Admit<'_>,
 ) -> GotBatch {
@@ -130,7 +130,7 @@ impl<'s, I: Io> Reading<'s, I> {
 
     /// Reads a batch through the ring, and then by other means what that left out. Its first key has the number
     /// `first`.
-    fn batch(&mut self, first: usize, keys: &[String], results: &mut [Option<Result<Buffer>>]) {
+    fn batch(&mut self, first: usize, keys: &[&str], results: &mut [Option<Result<Buffer>>]) {
         let mut lease = self.lease.take();
         let mut refused = vec![false; keys.len()];
         if let Some(ring) = lease.as_mut().and_then(Lease::usable) {
@@ -151,7 +151,7 @@ impl<'s, I: Io> Reading<'s, I> {
         &mut self,
         ring: &mut Ring,
         first: usize,
-        keys: &[String],
+        keys: &[&str],
         results: &mut [Option<Result<Buffer>>],
         refused: &mut [bool],
     ) {
@@ -200,7 +200,7 @@ impl<'s, I: Io> Reading<'s, I> {
     fn open(
         &mut self,
         ring: &mut Ring,
-        keys: &[String],
+        keys: &[&str],
         names: &[u8],
         ends: &[usize],
     ) -> Vec<Option<OwnedFd>> {

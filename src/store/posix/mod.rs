@@ -197,7 +197,7 @@ impl<I: Io> ObjectStore for PosixStore<I> {
         self.read(key, &request, dst).map_err(|e| e.with_context("get", self.tree.uri_of(key)))
     }
 
-    async fn get_batch(&self, keys: &[String], at_once: usize, admit: Admit<'_>) -> Option<GotBatch> {
+    async fn get_batch(&self, keys: &[&str], at_once: usize, admit: Admit<'_>) -> Option<GotBatch> {
         Some(batch::get(self, keys, at_once, admit))
     }
 
