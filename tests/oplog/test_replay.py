@@ -137,3 +137,24 @@ def test_forms_are_converted_without_loss(tmp_path):
     command("oplog", "convert", log, "-f", tmp_path / "bad.tsv", status=8)
     command("oplog", "convert", log, "-f", tmp_path / "bad.txt", status=2)
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_several_logs_become_one_in_the_order_of_their_ends(tmp_path):
+    """warp's analyze leaves out of its throughput what began before the second in which the first row began."""
+    scripted(tmp_path / "all.tsv", 90, 400_000_000)
+    lines = text(tmp_path / "all.tsv").splitlines(keepends=True)
+    parts = {"late": lines[60:], "odd": lines[1:61:2], "even": lines[2:60:2]}
+    for name, part in parts.items():
+        (tmp_path / f"{name}.tsv").write_text("".join([HEADER, *part]))
+    (tmp_path / "none.tsv").write_text(HEADER)
+    logs = [tmp_path / f"{name}.tsv" for name in ("late", "odd", "none", "even")]
+    command("oplog", "convert", *logs, "-f", tmp_path / "one.tsv.zst")
+    assert [row["file"] for row in rows(tmp_path / "one.tsv.zst")] == [f"k{i}" for i in range(90)]
+    # One log stays as it is, and a bad row takes no other with it.
+    (tmp_path / "back.tsv").write_text("".join([HEADER, *lines[:0:-1]]))
+    command("oplog", "convert", tmp_path / "back.tsv", "-f", tmp_path / "same.tsv")
+    assert [row["file"] for row in rows(tmp_path / "same.tsv")] == [f"k{i}" for i in range(89, -1, -1)]
+    (tmp_path / "odd.tsv").write_text("".join([HEADER, "nonsense\n", *parts["odd"], "more\n"]))
+    told = json.loads(command("oplog", "convert", *logs, "-f", tmp_path / "two.tsv", "--json", status=8))
+    assert (told["rows"], told["bad_rows"]) == (90, 2)
+    assert [row["file"] for row in rows(tmp_path / "two.tsv")] == [f"k{i}" for i in range(90)]

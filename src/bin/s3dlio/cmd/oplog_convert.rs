@@ -5,8 +5,9 @@ use crate::app::App;
 use crate::args;
 use crate::exit::{Failure, Outcome, usage};
 use clap::{Arg, ArgMatches, Command};
-use s3dlio::api::Error;
 use s3dlio::api::advanced::oplog;
+use s3dlio::api::{Error, Result};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +19,8 @@ fn command() -> Command {
         .about("Write op-logs in another form, and those of several processes as one")
         .after_help(
             "The form follows the name: .tsv or .csv are columns, .jsonl is JSON lines, each with .zst behind it \
-             compressed. Rows keep their order and are numbered anew.",
+             compressed. The rows of one log keep their order, those of several come in the order in which their \
+             operations ended. All are numbered anew.",
         )
         .arg(args::uri("Op-logs, plain or compressed").id("log").value_name("LOG").num_args(1..))
         .arg(
@@ -53,19 +55,17 @@ fn convert(app: &App, logs: &[String], to: &Path, form: oplog::Form) -> Outcome<
     let file = File::create(to).map_err(|e| failed(&e, to))?;
     let mut sheet = oplog::Sheet::new(file, form)?;
     let (mut rows, mut bad) = (0, 0);
-    for log in logs {
-        for row in oplog::read(log)? {
-            app.stop.check()?;
-            match row {
-                Ok(mut row) => {
-                    row.idx = rows;
-                    rows += 1;
-                    sheet.add(&row)?;
-                }
-                Err(error) => {
-                    bad += 1;
-                    app.report(&error);
-                }
+    for row in Merged::new(logs)? {
+        app.stop.check()?;
+        match row {
+            Ok(mut row) => {
+                row.idx = rows;
+                rows += 1;
+                sheet.add(&row)?;
+            }
+            Err(error) => {
+                bad += 1;
+                app.report(&error);
             }
         }
     }
@@ -75,4 +75,40 @@ fn convert(app: &App, logs: &[String], to: &Path, form: oplog::Form) -> Outcome<
 
 fn failed(error: &std::io::Error, path: &Path) -> Failure {
     Error::from_io("cannot write the op-log", error).with_context("oplog convert", path.display()).into()
+}
+
+/// The rows of several logs as one process would have written them: of each log in its order, first whose operation
+/// ended first. warp, which adds up row by row, leaves out what began before the second in which the first row began.
+struct Merged {
+    /// Logs whose next row is not known yet.
+    unread: Vec<(usize, oplog::Reader)>,
+    /// The other logs behind that row, by its operation's end and the log's number.
+    heads: BTreeMap<(u64, usize), (oplog::Record, oplog::Reader)>,
+}
+
+impl Merged {
+    fn new(logs: &[String]) -> Result<Merged> {
+        let unread = logs.iter().map(oplog::read).enumerate().map(|(number, log)| Ok((number, log?)));
+        Ok(Merged { unread: unread.collect::<Result<_>>()?, heads: BTreeMap::new() })
+    }
+}
+
+impl Iterator for Merged {
+    type Item = Result<oplog::Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some((number, mut log)) = self.unread.pop() {
+            match log.next() {
+                Some(Ok(row)) => _ = self.heads.insert((row.end, number), (row, log)),
+                Some(Err(error)) => {
+                    self.unread.push((number, log));
+                    return Some(Err(error));
+                }
+                None => {}
+            }
+        }
+        let ((_, number), (row, log)) = self.heads.pop_first()?;
+        self.unread.push((number, log));
+        Some(Ok(row))
+    }
 }
