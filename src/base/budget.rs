@@ -78,9 +78,25 @@ impl Budget {
     }
 }
 
+impl Share {
+    /// A share of its own for `bytes` of these, all of them at most.
+    pub fn split(&mut self, bytes: u64) -> Share {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Share { bytes, ..*self }
+    }
+
+    /// Takes over another one's bytes, so that they are given back together: threads contend for the count.
+    pub fn merge(&mut self, mut other: Share) {
+        if other.begun == self.begun && std::ptr::eq(other.budget, self.budget) {
+            self.bytes += std::mem::take(&mut other.bytes);
+        }
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
-        if self.begun == self.budget.begun.load(Ordering::Relaxed) {
+        if self.bytes > 0 && self.begun == self.budget.begun.load(Ordering::Relaxed) {
             self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
         }
     }
@@ -105,6 +121,27 @@ mod tests {
         assert!(BUDGET.is_short() && BUDGET.try_take(1).is_none());
         drop(second);
         assert!(BUDGET.used() == 0 && BUDGET.try_take(30).is_some());
+    }
+
+    #[test]
+    fn w2_shares_are_split_and_merged() {
+        static BUDGET: Budget = Budget::new(100);
+        let mut first = BUDGET.take(60);
+        let part = first.split(20);
+        assert_eq!((first.bytes, part.bytes, BUDGET.used()), (40, 20, 60));
+        let rest = first.split(50);
+        assert_eq!((first.bytes, rest.bytes, BUDGET.used()), (0, 40, 60));
+        drop(first);
+        assert_eq!(BUDGET.used(), 60);
+        let mut all = part;
+        all.merge(rest);
+        assert_eq!(BUDGET.used(), 60);
+        BUDGET.forget();
+        let anew = BUDGET.take(5);
+        all.merge(anew); // of another count: it gives back its own
+        assert_eq!((all.bytes, BUDGET.used()), (60, 0));
+        drop(all);
+        assert_eq!(BUDGET.used(), 0);
     }
 
     #[test]

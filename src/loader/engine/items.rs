@@ -270,6 +270,7 @@ impl Plan {
     }
 
     fn give(&mut self, wanted: usize, out: &mut Vec<Outcome>, bounds: &Bounds) {
+        let mut freed = Held::default();
         for _ in 0..wanted.min(self.available(bounds)) {
             let next = match bounds.in_order {
                 true => {
@@ -279,11 +280,12 @@ impl Plan {
                 }
                 false => self.came.pop_front(),
             };
-            if let Some(outcome) = next {
-                self.room.release(&outcome.held);
-                out.push(Outcome { held: Held::default(), ..outcome });
+            if let Some(Outcome { tag, result, held }) = next {
+                freed.merge(held);
+                out.push(Outcome { tag, result, held: Held::default() });
             }
         }
+        self.room.release(&freed);
     }
 
     /// The next draw, if the bounds leave room for an item.

@@ -198,14 +198,11 @@ impl Lane {
         let Some(first) = group.first() else { return };
         let (store, bounds) = (first.location.store.clone(), &self.shared.bounds);
         let keys: Vec<&str> = group.iter().map(|item| item.location.key()).collect();
-        let held: Mutex<Vec<Option<Held>>> = Mutex::new(group.iter().map(|_| None).collect());
+        let stock = Mutex::new(Stock::new(group.len()));
         let admit = |number: usize, bytes: u64| {
-            let mut all = lock(&held);
-            let Some(place) = all.get_mut(number) else { return false };
-            let mut held = place.take().unwrap_or_default();
-            let fits = lock(&self.shared.plan).room.admit(&mut held, bytes, bounds.bytes, false);
-            *place = Some(held);
-            fits
+            lock(&stock).admit(number, bytes, |held, bytes| {
+                lock(&self.shared.plan).room.admit(held, bytes, bounds.bytes, false)
+            })
         };
         let results = AssertUnwindSafe(transfer::get_batch(&store, &keys, &admit)).catch_unwind().await;
         let mut results = match results {
@@ -214,7 +211,13 @@ impl Lane {
             Err(_) => group.iter().map(|_| Some(Err(panicked()))).collect(),
         }
         .into_iter();
-        let mut held = std::mem::take(&mut *lock(&held)).into_iter();
+        let Stock { spare, held } = std::mem::take(&mut *lock(&stock));
+        if spare.bytes > 0 {
+            lock(&self.shared.plan).room.release(&spare);
+            drop(spare);
+            self.shared.room.notify_waiters();
+        }
+        let mut held = held.into_iter();
         let mut refused = Vec::new();
         for item in group {
             let (got, held) = (results.next().flatten(), held.next().flatten().unwrap_or_default());
@@ -246,6 +249,42 @@ impl Lane {
         let mut held = lock(&self.held);
         let mut plan = lock(&self.shared.plan);
         plan.room.admit(&mut held.1, bytes, self.shared.bounds.bytes, true);
+    }
+}
+
+/// Room of a group of items. That of small ones is taken for many at once: to ask for it each time, in competition
+/// with other lanes, would cost a good part of what reading a small file does.
+#[derive(Default)]
+struct Stock {
+    /// What no item has yet.
+    spare: Held,
+    held: Vec<Option<Held>>,
+}
+
+impl Stock {
+    /// So much is taken ahead.
+    const AHEAD: u64 = 1 << 20;
+
+    fn new(items: usize) -> Stock {
+        Stock { spare: Held::default(), held: (0..items).map(|_| None).collect() }
+    }
+
+    /// Gives item `number` so many bytes, if it can; `room` makes what is held one of so many.
+    fn admit(&mut self, number: usize, bytes: u64, room: impl Fn(&mut Held, u64) -> bool) -> bool {
+        let ahead = Stock::AHEAD.min(bytes.saturating_mul(self.held.len() as u64)).max(bytes);
+        match self.held.get_mut(number) {
+            None => false,
+            // It is looked at again, and may be of another size now.
+            Some(Some(held)) => room(held, bytes),
+            Some(place) => {
+                let spare = &mut self.spare;
+                let fits = spare.bytes >= bytes || room(spare, ahead) || room(spare, bytes);
+                if fits {
+                    *place = Some(spare.split(bytes));
+                }
+                fits
+            }
+        }
     }
 }
 

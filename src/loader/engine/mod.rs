@@ -102,6 +102,24 @@ pub struct Held {
     over: bool,
 }
 
+impl Held {
+    /// So many of its bytes, for another item.
+    fn split(&mut self, bytes: u64) -> Held {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Held { bytes, share: self.share.as_mut().map(|share| share.split(bytes)), over: false }
+    }
+
+    /// Takes over another item's bytes, so that all are given back at once.
+    fn merge(&mut self, other: Held) {
+        self.bytes += other.bytes;
+        match (&mut self.share, other.share) {
+            (Some(share), Some(other)) => share.merge(other),
+            (none, share) => *none = none.take().or(share),
+        }
+    }
+}
+
 /// The loader's bytes.
 #[derive(Debug, Default)]
 struct Room {
