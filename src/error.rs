@@ -193,9 +193,8 @@ impl Error {
             (Some(libc::EROFS), _) => Code::PermissionDenied,
             (Some(libc::ENOTEMPTY), _) => Code::NotEmpty,
             (_, K::UnexpectedEof) => Code::Truncated,
-            (_, K::ConnectionRefused | K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe) => {
-                Code::Connection
-            }
+            // Not a broken pipe: its reader is a process on this machine, not a peer.
+            (_, K::ConnectionRefused | K::ConnectionReset | K::ConnectionAborted) => Code::Connection,
             (_, K::TimedOut) => Code::Timeout,
             _ => Code::Io,
         };
@@ -399,6 +398,12 @@ mod tests {
         for part in ["put file:///data/x: cannot write", "no_space", "errno 28", "hint: free some space"] {
             assert!(text.contains(part), "{part:?} is missing in {text:?}");
         }
+    }
+
+    #[test]
+    fn a_pipe_whose_reader_went_away_is_no_network() {
+        let error = Error::from_io("cannot write", &std::io::Error::from_raw_os_error(libc::EPIPE));
+        assert_eq!((error.code(), error.retryable()), (Code::Io, false), "{error}");
     }
 
     #[test]

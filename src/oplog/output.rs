@@ -81,9 +81,16 @@ impl Output {
                 if let Some(good) = self.good {
                     let _ = self.file.file().set_len(good); // the failure of the write is the one to tell
                 }
-                let full = error.kind() == io::ErrorKind::WouldBlock;
+                let hint = match error.kind() {
+                    io::ErrorKind::WouldBlock => Some("it takes nothing: nobody reads it"),
+                    io::ErrorKind::BrokenPipe => Some("its reader went away: it has to read to the end"),
+                    _ => None,
+                };
                 let error = Error::from_io("cannot write the op-log", &error);
-                Err(if full { error.with_hint("it takes nothing: nobody reads it") } else { error })
+                Err(match hint {
+                    Some(hint) => error.with_hint(hint),
+                    None => error,
+                })
             }
         }
     }

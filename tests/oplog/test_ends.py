@@ -1,8 +1,10 @@
 """SPEC O1: logs whose file takes nothing, fails, is read, is shared with a child, or outlives a shutdown."""
 
+import fcntl
 import json
 import os
 import resource
+import select
 import subprocess
 import sys
 
@@ -221,6 +223,33 @@ def test_dropped_rows_are_reported_by_the_command(tmp_path):
     done = subprocess.run([RELEASE / "s3dlio", "put", "memory://dropped/", "--count", "500", "--size", "1",
                            "--op-log", tmp_path / "log.tsv"], capture_output=True, text=True, timeout=60, preexec_fn=limit)
     assert done.returncode != 0 and "op-log" in done.stderr, done.stderr
+
+
+def shrink(descriptor):
+    """Has a pipe hold as little as the system lets it."""
+    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 4096)
+
+
+@pytest.mark.parametrize("reader", ["goes away", "stays, and does not read"])
+def test_a_pipe_that_takes_no_more_fails_the_command_and_no_operation(tmp_path, reader):
+    log, many = tmp_path / "log.tsv", 200
+    os.mkfifo(log)
+    read = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    shrink(read)
+    program = subprocess.Popen([RELEASE / "s3dlio", "put", f"{tmp_path}/to/", "--name", "{}", "-n", str(many), "-s", "1",
+                                "-o", "file.sync=false", "--op-log", log, "--json"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if reader == "goes away":
+        select.select([read], [], [])
+        assert os.read(read, 4096) == HEADER.encode()
+        os.close(read)
+    out, err = program.communicate(timeout=60)
+    error = json.loads(err.splitlines()[-1])["error"]
+    assert json.loads(out)["objects"] == many and len(os.listdir(tmp_path / "to")) == many
+    assert program.returncode == 1, err
+    code, what = ("io", "errno 32") if reader == "goes away" else ("timeout", "took nothing")
+    assert (error["code"], error["operation"], error["uri"]) == (code, "oplog", str(log)) and what in error["message"]
+    assert int(error["rows"]) + int(error["dropped"]) == many and "read" in error["hint"]
 
 
 def test_loaders_and_checkpoints_are_made_of_rows(tmp_path):

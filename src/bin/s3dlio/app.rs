@@ -1,7 +1,7 @@
 //! What every verb has at hand: options, stores, output, progress and the wish to stop.
 
 use crate::args;
-use crate::exit::{Failure, Outcome};
+use crate::exit::{self, Failure, Outcome};
 use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::signal::Stop;
@@ -156,26 +156,28 @@ impl App {
                 failure.code()
             }
         };
-        let mut fail = |error: Error| {
+        let mut fail = |error: Error, as_code: u8| {
             self.report(&error);
-            code = if code == 0 { Failure::Failed(error).code() } else { code };
+            code = if code == 0 { as_code } else { code };
         };
         if let Some(path) = &self.profile
             && let Err(error) = profile::stop(Some(path))
         {
-            fail(error);
+            let as_code = exit::of_code(error.code());
+            fail(error, as_code);
         }
         if let Some(form) = &self.stats {
             self.print_stats(form);
         }
-        // Before the shutdown, which closes it without a word. A log that is not whole is a failure of a run that was asked for one.
+        // Before the shutdown, which closes it without a word. A log that is not whole is a failure of a run that was asked for one,
+        // and of nothing else: a log that took nothing is no network that timed out.
         match if self.logs { oplog::stop() } else { Ok(oplog::Summary::default()) } {
             Ok(log) if log.dropped > 0 => {
                 let message = format!("the op-log lacks {} operations", log.dropped);
-                fail(Error::new(Code::Io, message).with_operation("oplog"));
+                fail(Error::new(Code::Io, message).with_operation("oplog"), exit::FAILED);
             }
             Ok(_) => {}
-            Err(error) => fail(error),
+            Err(error) => fail(error, exit::FAILED),
         }
         self.stores.lock().unwrap_or_else(PoisonError::into_inner).clear();
         if let Err(error) = shutdown(CLEAN_UP) {

@@ -27,6 +27,7 @@ impl From<Error> for Failure {
     }
 }
 
+pub const FAILED: u8 = 1;
 pub const WRONG_USAGE: u8 = 2;
 const PARTLY: u8 = 8;
 
@@ -37,12 +38,13 @@ impl Failure {
             Failure::Shown(code) => of_code(*code),
             Failure::Partly => PARTLY,
             Failure::ClosedPipe => 0,
-            Failure::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(1),
+            Failure::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(FAILED),
         }
     }
 }
 
-fn of_code(code: Code) -> u8 {
+/// What a failure of this code ends with.
+pub fn of_code(code: Code) -> u8 {
     match code {
         Code::InvalidArgument
         | Code::InvalidUri
@@ -55,7 +57,7 @@ fn of_code(code: Code) -> u8 {
         Code::Dns | Code::Connection | Code::Tls | Code::Timeout | Code::Unavailable => 6,
         Code::ChecksumMismatch | Code::Truncated | Code::Corrupt => 7,
         Code::Unsupported => 9,
-        _ => 1,
+        _ => FAILED,
     }
 }
 
