@@ -252,6 +252,24 @@ def test_a_pipe_that_takes_no_more_fails_the_command_and_no_operation(tmp_path, 
     assert int(error["rows"]) + int(error["dropped"]) == many and "read" in error["hint"]
 
 
+def test_a_command_whose_log_took_nothing_for_a_while_says_what_it_lacks(tmp_path):
+    log, many = tmp_path / "log.tsv", 80_000  # more than wait in the log's queue
+    os.mkfifo(log)
+    read = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(read, True)
+    shrink(read)
+    program = subprocess.Popen([RELEASE / "s3dlio", "put", "memory://lacking/", "-n", str(many), "-s", "1", "--op-log", log],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert program.stdout.readline().startswith(f"put {many} objects, ")
+    # All are done, and there was no room for all: now it takes the others.
+    with open(read, "rb") as file:
+        (tmp_path / "copy.tsv").write_bytes(file.read())
+    out, err = program.communicate(timeout=60)
+    lacking = many - len(rows(tmp_path / "copy.tsv"))
+    assert (program.returncode, out) == (1, "") and 0 < lacking < many
+    assert err == f"s3dlio: oplog: the op-log lacks {lacking} operations [io]\n"
+
+
 def test_loaders_and_checkpoints_are_made_of_rows(tmp_path):
     numpy = pytest.importorskip("numpy")
     log = tmp_path / "log.tsv"
