@@ -79,7 +79,7 @@ fn put(store: &Store, key: &str, data: &[u8], options: &PutOptions) -> Result<Pu
 
 fn get(store: &Store, key: &str, offset: u64, len: usize) -> Result<Vec<u8>> {
     let mut memory = vec![0; len];
-    let request = GetRequest { offset, if_match: None };
+    let request = GetRequest { offset, ..GetRequest::default() };
     let got = lend_mut(&mut memory, |window| wait(store.get_into(key, request, window)))?;
     memory.truncate(got.bytes);
     Ok(memory)

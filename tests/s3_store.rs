@@ -55,7 +55,7 @@ fn options(pairs: &[(&str, &str)]) -> Options {
 /// Reads `len` bytes from `offset`.
 fn read(store: &Store, key: &str, offset: u64, len: usize) -> Result<(Vec<u8>, GetResult)> {
     let mut memory = vec![0xEE; len];
-    let request = GetRequest { offset, if_match: None };
+    let request = GetRequest { offset, ..GetRequest::default() };
     let result = lend_mut(&mut memory, |window| run(store.get_into(key, request, window)))?;
     memory.truncate(result.bytes);
     Ok((memory, result))

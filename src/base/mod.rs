@@ -4,6 +4,7 @@ pub mod budget;
 pub mod buffer;
 pub mod checksum;
 pub mod date;
+pub mod first_byte;
 pub mod key;
 pub mod op;
 pub mod pace;

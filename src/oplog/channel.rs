@@ -1,7 +1,7 @@
 //! The way of operations to the thread of one log: batches in a queue that has an end, and the counts of what became
 //! of them. Each log has its own, so that a thread which a file never lets go cannot touch the next log.
 
-use super::observe::Site;
+use super::observe::{Site, Times};
 use super::writer::Summary;
 use crate::base::op::Op;
 use crate::base::sync::lock;
@@ -43,8 +43,7 @@ pub(super) struct Event {
     pub site: Arc<Site>,
     pub op: Op,
     pub thread: u16,
-    pub started: Instant,
-    pub took: Duration,
+    pub times: Times,
     pub objects: u64,
     pub bytes: u64,
     pub text: usize,

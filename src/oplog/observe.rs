@@ -1,6 +1,7 @@
 //! Where every operation passes: it is counted, and becomes a row where a log is being written.
 
 use super::writer;
+use crate::base::first_byte::FirstByte;
 use crate::base::op::Op;
 use crate::base::uri::Uri;
 use crate::error::Error;
@@ -43,11 +44,21 @@ impl Site {
         }
         self.metrics.count(op, took, each.len() as u64, failed, moved);
         if writer::is_on() {
+            let times = Times { started, first_byte: None, took };
             for (key, objects, bytes, error) in each {
-                writer::push(self, key, op, (started, took), objects, bytes, error);
+                writer::push(self, key, op, times, objects, bytes, error);
             }
         }
     }
+}
+
+/// When an operation was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub started: Instant,
+    /// After `started`, and not after the end.
+    pub first_byte: Option<Duration>,
+    pub took: Duration,
 }
 
 /// An operation under way. Where it is dropped before [`Watch::end`], it was cancelled.
@@ -58,12 +69,23 @@ pub struct Watch<'a> {
     op: Op,
     key: &'a str,
     started: Instant,
+    first_byte: FirstByte,
     open: bool,
 }
 
 impl<'a> Watch<'a> {
     pub fn begin(site: &'a Arc<Site>, op: Op, key: &'a str) -> Watch<'a> {
-        Watch { site, op, key, started: Instant::now(), open: true }
+        let started = Instant::now();
+        let first_byte = match op {
+            Op::Get if writer::is_on() => FirstByte::since(started),
+            _ => FirstByte::default(),
+        };
+        Watch { site, op, key, started, first_byte, open: true }
+    }
+
+    /// For the requests of a GET; notes nothing where no log is being written.
+    pub fn first_byte(&self) -> &FirstByte {
+        &self.first_byte
     }
 
     /// Notes how it went; of a success `size` tells how many objects and bytes it was about.
@@ -82,7 +104,10 @@ impl<'a> Watch<'a> {
         let took = self.started.elapsed();
         self.site.metrics.count(self.op, took, 1, u64::from(error.is_some()), bytes);
         if writer::is_on() {
-            writer::push(self.site, self.key, self.op, (self.started, took), objects, bytes, error);
+            // Of an object without bytes none arrived. Requests that were given up may still be answered now.
+            let first_byte = self.first_byte.after().filter(|_| bytes > 0 || error.is_some());
+            let times = Times { started: self.started, first_byte: first_byte.map(|at| at.min(took)), took };
+            writer::push(self.site, self.key, self.op, times, objects, bytes, error);
         }
     }
 }

@@ -99,7 +99,8 @@ impl Output {
         let mut second = Second::default();
         let nanos = |since: Duration| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         for (idx, event) in (idx..).zip(&batch.events) {
-            let start = nanos(clock.saturating_sub(now.saturating_duration_since(event.started)));
+            let start = nanos(clock.saturating_sub(now.saturating_duration_since(event.times.started)));
+            let after = |since: Duration| start.saturating_add(nanos(since));
             let prefix = event.site.prefix.as_str();
             let key = batch.text.get(event.text..event.error_at).unwrap_or_default();
             Row {
@@ -113,8 +114,8 @@ impl Output {
                 file: &[&redact(prefix), &redact_behind(prefix, key)],
                 error: batch.text.get(event.error_at..event.end).unwrap_or_default(),
                 start,
-                first_byte: None,
-                end: start.saturating_add(nanos(event.took)),
+                first_byte: event.times.first_byte.map(after),
+                end: after(event.times.took),
             }
             .write(&mut self.text, &mut second);
             self.rows += 1;
@@ -201,7 +202,7 @@ pub(super) fn run(
 #[cfg(test)]
 mod tests {
     use super::super::channel::{BATCH, Event, Limits};
-    use super::super::observe::Site;
+    use super::super::observe::{Site, Times};
     use super::super::writer::Summary;
     use super::*;
     use crate::base::op::Op;
@@ -238,8 +239,7 @@ mod tests {
             site: site.clone(),
             op: Op::Get,
             thread: 0,
-            started: Instant::now(),
-            took: Duration::ZERO,
+            times: Times { started: Instant::now(), first_byte: None, took: Duration::ZERO },
             objects: 1,
             bytes: 1,
             text: 0,

@@ -14,7 +14,7 @@
 
 use super::channel::{Batch, Channel, Event, Limits, on_log_thread};
 use super::held::{Held, Mark};
-use super::observe::Site;
+use super::observe::{Site, Times};
 use super::output::{self, Output};
 use super::sys;
 use crate::base::op::Op;
@@ -107,7 +107,7 @@ pub(super) fn push(
     site: &Arc<Site>,
     key: &str,
     op: Op,
-    (started, took): (Instant, Duration),
+    times: Times,
     objects: u64,
     bytes: u64,
     error: Option<&Error>,
@@ -133,7 +133,7 @@ pub(super) fn push(
     let error_at = stripe.batch.text.len();
     stripe.batch.text.push_str(&error);
     let end = stripe.batch.text.len();
-    let event = Event { site: site.clone(), op, thread, started, took, objects, bytes, text, error_at, end };
+    let event = Event { site: site.clone(), op, thread, times, objects, bytes, text, error_at, end };
     stripe.batch.events.push(event);
     if !stripe.batch.is_full() {
         return;

@@ -2,6 +2,7 @@
 
 use crate::base::buffer::Buffer;
 use crate::base::checksum::Crc32c;
+use crate::base::first_byte::FirstByte;
 use crate::base::key::KeyRules;
 use crate::error::Result;
 use bytes::Bytes;
@@ -43,6 +44,8 @@ pub struct GetRequest {
     pub offset: u64,
     /// Only the object of this ETag.
     pub if_match: Option<String>,
+    /// A backend that sends requests marks it whenever the head of a good answer has arrived, before the body.
+    pub first_byte: FirstByte,
 }
 
 /// What was read.

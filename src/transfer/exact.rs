@@ -25,7 +25,7 @@ pub async fn read_exact(
     let context = |e: Error| e.with_context("get", store.root().join(key));
     let (given, loan) = dst.on_loan();
     let watch = store.watch(Op::Get, key);
-    let got = read_once(store, key, offset, given, None).await;
+    let got = read_once(store, key, offset, given, None, watch.first_byte()).await;
     watch.end(&got, |got| (1, got.bytes as u64));
     let got = got.map_err(|error| match error.code() {
         Code::Range => error.with_code(Code::Truncated),

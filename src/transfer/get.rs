@@ -4,6 +4,7 @@ use super::batch;
 use super::range::{Pin, RangePlan, check_range, read_first, read_pinned, read_range};
 use super::tasks::{run_all, try_run_all};
 use crate::base::buffer::{ALIGNMENT, Buffer, BufferPool, Window};
+use crate::base::first_byte::FirstByte;
 use crate::base::op::Op;
 use crate::error::{Code, Error, Result};
 use crate::options;
@@ -20,31 +21,31 @@ const REPLACED: u32 = 8;
 /// parallel ranges of the same ETag, `Changed` where it was replaced meanwhile.
 pub async fn get(store: &Store, key: &str) -> Result<Buffer> {
     let watch = store.watch(Op::Get, key);
-    let outcome = whole(store, key).await;
+    let outcome = whole(store, key, watch.first_byte()).await;
     watch.end(&outcome, |data| (1, data.len() as u64));
     outcome
 }
 
-async fn whole(store: &Store, key: &str) -> Result<Buffer> {
+async fn whole(store: &Store, key: &str, first_byte: &FirstByte) -> Result<Buffer> {
     if store.capabilities().blocking_io
         && let Some(mut batch) = batch::get(store, &[key], &|_, _| true).await
         && let Some(Some(only)) = batch.results.pop()
     {
         return only;
     }
-    range(store, key, 0, u64::MAX).await
+    range(store, key, 0, u64::MAX, first_byte).await
 }
 
 /// `length` bytes from `offset`, fewer only at the object's end; `u64::MAX`: to the end. An offset
 /// past the end is `Range`.
 pub async fn get_range(store: &Store, key: &str, offset: u64, length: u64) -> Result<Buffer> {
     let watch = store.watch(Op::Get, key);
-    let outcome = range(store, key, offset, length).await;
+    let outcome = range(store, key, offset, length, watch.first_byte()).await;
     watch.end(&outcome, |data| (1, data.len() as u64));
     outcome
 }
 
-async fn range(store: &Store, key: &str, offset: u64, length: u64) -> Result<Buffer> {
+async fn range(store: &Store, key: &str, offset: u64, length: u64, first_byte: &FirstByte) -> Result<Buffer> {
     let plan = RangePlan::new(store, store.options());
     let wanted = usize::try_from(length).unwrap_or(usize::MAX);
     let context = |e: Error| e.with_context("get", store.root().join(key));
@@ -61,7 +62,7 @@ async fn range(store: &Store, key: &str, offset: u64, length: u64) -> Result<Buf
             false if length <= plan.threshold => wanted,
             false => FIRST.min(wanted),
         };
-        let (first, meta) = read_first(store, key, offset, first_len, None).await?;
+        let (first, meta) = read_first(store, key, offset, first_len, None, first_byte).await?;
         let total = range_len(offset, wanted, meta.size)?;
         if total == first.len() {
             return Ok(first);
@@ -77,7 +78,7 @@ async fn range(store: &Store, key: &str, offset: u64, length: u64) -> Result<Buf
     head.copy_from_slice(&first);
     let at = offset + first.len() as u64;
     drop((first, head));
-    read_pinned(store, key, at, rest, &Pin::of(&meta), &plan).await?;
+    read_pinned(store, key, at, rest, &Pin::of(&meta), &plan, first_byte).await?;
     owner(total)
 }
 
@@ -93,7 +94,7 @@ pub async fn get_admitted<F: Future<Output = ()>>(
     admit: impl FnMut(u64) -> F,
 ) -> Result<(Buffer, ObjectMeta)> {
     let watch = store.watch(Op::Get, key);
-    let outcome = admitted(store, key, (offset, length), if_match, first, admit).await;
+    let outcome = admitted(store, key, (offset, length), if_match, first, admit, watch.first_byte()).await;
     watch.end(&outcome, |(data, _)| (1, data.len() as u64));
     outcome
 }
@@ -105,6 +106,7 @@ async fn admitted<F: Future<Output = ()>>(
     if_match: Option<&str>,
     first: u64,
     mut admit: impl FnMut(u64) -> F,
+    first_byte: &FirstByte,
 ) -> Result<(Buffer, ObjectMeta)> {
     let plan = RangePlan::new(store, store.options());
     let wanted = usize::try_from(length).unwrap_or(usize::MAX);
@@ -129,7 +131,7 @@ async fn admitted<F: Future<Output = ()>>(
                 wanted.min(first).clamp(1, most)
             }
         };
-        let (head, meta) = read_first(store, key, offset, first_len, if_match).await?;
+        let (head, meta) = read_first(store, key, offset, first_len, if_match, first_byte).await?;
         let total = range_len(offset, wanted, meta.size).map_err(context)?;
         tries += 1;
         if total == head.len() || !blocking || tries == REPLACED {
@@ -147,14 +149,15 @@ async fn admitted<F: Future<Output = ()>>(
     start.copy_from_slice(&head);
     let at = offset + head.len() as u64;
     drop((head, start));
-    read_pinned(store, key, at, rest, &Pin::of(&meta), &plan).await?;
+    read_pinned(store, key, at, rest, &Pin::of(&meta), &plan, first_byte).await?;
     Ok((owner(total)?, meta))
 }
 
 /// The whole object into `dst`; `BufferTooSmall` with the detail `required` where it does not fit.
 pub async fn get_into(store: &Store, key: &str, dst: Window) -> Result<GetResult> {
     let watch = store.watch(Op::Get, key);
-    let outcome = read_range(store, key, 0, dst, true, &RangePlan::new(store, store.options())).await;
+    let plan = RangePlan::new(store, store.options());
+    let outcome = read_range(store, key, 0, dst, true, &plan, watch.first_byte()).await;
     watch.end(&outcome, |got| (1, got.bytes as u64));
     outcome
 }
@@ -172,7 +175,7 @@ async fn one_range(
     plan: &RangePlan,
 ) -> Result<GetResult> {
     let watch = store.watch(Op::Get, key);
-    let outcome = read_range(store, key, offset, dst, false, plan).await;
+    let outcome = read_range(store, key, offset, dst, false, plan, watch.first_byte()).await;
     watch.end(&outcome, |got| (1, got.bytes as u64));
     outcome
 }

@@ -3,6 +3,7 @@
 use super::progress::moved;
 use super::tasks::try_run_all;
 use crate::base::buffer::{Buffer, BufferPool, Window};
+use crate::base::first_byte::FirstByte;
 use crate::error::{Code, Error, Result};
 use crate::options::{self, Resolved};
 use crate::store::{GetRequest, GetResult, ObjectMeta, Store, range_len};
@@ -129,6 +130,7 @@ pub(super) async fn read_once(
     offset: u64,
     dst: Window,
     pin: Option<&Pin>,
+    first_byte: &FirstByte,
 ) -> Result<GetResult> {
     let context = |e: Error| e.with_context("get", store.root().join(key));
     let wanted = dst.len();
@@ -136,7 +138,8 @@ pub(super) async fn read_once(
         0 => GetResult { bytes: 0, meta: store.backend().stat(key).await.map_err(context)? },
         _ => {
             let if_match = pin.and_then(|pin| pin.etag.clone());
-            store.get_into(key, GetRequest { offset, if_match }, dst).await?
+            let first_byte = first_byte.clone();
+            store.get_into(key, GetRequest { offset, if_match, first_byte }, dst).await?
         }
     };
     if let Some(pin) = pin {
@@ -154,11 +157,15 @@ pub(super) async fn read_first(
     offset: u64,
     limit: usize,
     if_match: Option<&str>,
+    first_byte: &FirstByte,
 ) -> Result<(Buffer, ObjectMeta)> {
     let context = |e: Error| e.with_context("get", store.root().join(key));
     let (buffer, meta) = match limit {
         0 => (BufferPool::global().take(0)?, store.backend().stat(key).await.map_err(context)?),
-        _ => store.get(key, GetRequest { offset, if_match: if_match.map(str::to_owned) }, limit).await?,
+        _ => {
+            let (if_match, first_byte) = (if_match.map(str::to_owned), first_byte.clone());
+            store.get(key, GetRequest { offset, if_match, first_byte }, limit).await?
+        }
     };
     check_length(offset, limit, buffer.len(), meta.size).map_err(context)?;
     moved(buffer.len());
@@ -183,18 +190,19 @@ pub(super) async fn read_pinned(
     dst: Window,
     pin: &Pin,
     plan: &RangePlan,
+    first_byte: &FirstByte,
 ) -> Result<()> {
     let bytes = dst.len() as u64;
     if bytes == 0 {
         return Ok(());
     }
     if plan.is_single(bytes) {
-        return read_once(store, key, offset, dst, Some(pin)).await.map(drop);
+        return read_once(store, key, offset, dst, Some(pin), first_byte).await.map(drop);
     }
-    let of = Arc::new((store.clone(), key.to_owned(), pin.clone()));
+    let of = Arc::new((store.clone(), key.to_owned(), pin.clone(), first_byte.clone()));
     let job = move |(at, piece): (u64, Window)| {
         let of = of.clone();
-        async move { read_once(&of.0, &of.1, at, piece, Some(&of.2)).await.map(drop) }
+        async move { read_once(&of.0, &of.1, at, piece, Some(&of.2), &of.3).await.map(drop) }
     };
     if !plan.learns(bytes) {
         let pieces = split(offset, dst, plan.range_size(bytes));
@@ -217,13 +225,14 @@ pub(super) async fn read_range(
     dst: Window,
     whole: bool,
     plan: &RangePlan,
+    first_byte: &FirstByte,
 ) -> Result<GetResult> {
     let wanted = dst.len();
     check_range(offset, wanted as u64).map_err(|e| e.with_context("get", store.root().join(key)))?;
     let first_len = if plan.is_single(wanted as u64) { wanted } else { plan.range_size(wanted as u64) };
     let (first, rest) = dst.split_at(first_len);
     let first_len = first.len();
-    let got = read_once(store, key, offset, first, None).await?;
+    let got = read_once(store, key, offset, first, None, first_byte).await?;
     if whole && got.meta.size > wanted as u64 {
         let message = format!("the object has {} bytes, but memory for {wanted} was given", got.meta.size);
         return Err(Error::new(Code::BufferTooSmall, message)
@@ -234,7 +243,7 @@ pub(super) async fn read_range(
     if total > first_len {
         let (rest, _beyond) = rest.split_at(total - first_len);
         let pin = Pin::of(&got.meta);
-        read_pinned(store, key, offset + first_len as u64, rest, &pin, plan).await?;
+        read_pinned(store, key, offset + first_len as u64, rest, &pin, plan, first_byte).await?;
     }
     Ok(GetResult { bytes: total, meta: got.meta })
 }

@@ -125,7 +125,8 @@ impl Reader {
     pub async fn read_at(&self, offset: u64, dst: Window) -> Result<usize> {
         let (dst, bytes) = self.clip(offset, dst)?;
         let watch = self.store.watch(Op::Get, &self.meta.key);
-        let read = read_pinned(&self.store, &self.meta.key, offset, dst, &self.pin, &self.plan).await;
+        let (key, first_byte) = (&self.meta.key, watch.first_byte());
+        let read = read_pinned(&self.store, key, offset, dst, &self.pin, &self.plan, first_byte).await;
         watch.end(&read, |()| (1, bytes as u64));
         read.map_err(|e| self.context(e))?;
         Ok(bytes)
@@ -143,7 +144,7 @@ impl Reader {
             let of = of.clone();
             async move {
                 let watch = of.0.watch(Op::Get, &of.1);
-                let read = read_pinned(&of.0, &of.1, offset, dst, &of.2, &of.3).await;
+                let read = read_pinned(&of.0, &of.1, offset, dst, &of.2, &of.3, watch.first_byte()).await;
                 watch.end(&read, |()| (1, bytes as u64));
                 read.map(|()| bytes)
             }

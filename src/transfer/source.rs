@@ -104,7 +104,8 @@ impl Source {
     pub(super) async fn read(&mut self, dst: Window) -> Result<()> {
         let len = dst.len() as u64;
         let watch = self.store.watch(Op::Get, &self.key);
-        let read = read_pinned(&self.store, &self.key, self.position, dst, &self.pin, &self.plan).await;
+        let (at, first_byte) = (self.position, watch.first_byte());
+        let read = read_pinned(&self.store, &self.key, at, dst, &self.pin, &self.plan, first_byte).await;
         watch.end(&read, |()| (1, len));
         read?;
         self.position += len;
@@ -181,7 +182,7 @@ impl Source {
         let fetch = async move {
             let (window, owner) = pooled(len as usize)?; // at most a chunk
             let watch = store.watch(Op::Get, &key);
-            let read = read_once(&store, &key, start, window, Some(&pin)).await;
+            let read = read_once(&store, &key, start, window, Some(&pin), watch.first_byte()).await;
             watch.end(&read, |got| (1, got.bytes as u64));
             owner(read?.bytes)
         };

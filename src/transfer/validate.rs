@@ -4,6 +4,7 @@ use super::get::pooled;
 use super::range::{Pin, RangePlan, check_range, read_once};
 use super::tasks::{run_all, try_run_all};
 use crate::base::checksum::{Crc32c, format_crc32c};
+use crate::base::first_byte::FirstByte;
 use crate::base::op::Op;
 use crate::error::{Code, Error, Result};
 use crate::options;
@@ -56,7 +57,7 @@ async fn validate_with(store: &Store, check: &Check, in_flight: usize) -> Result
         None => stored_checksum(check, length, &meta).map_err(context)?,
     };
     let watch = store.watch(Op::Get, &check.key);
-    let read = checksum(store, &meta, check.offset, length, in_flight).await;
+    let read = checksum(store, &meta, check.offset, length, in_flight, watch.first_byte()).await;
     watch.end(&read, |crc| (1, crc.covered()));
     let actual = read.map_err(context)?.value();
     if actual == expected {
@@ -92,16 +93,17 @@ async fn checksum(
     offset: u64,
     length: u64,
     in_flight: usize,
+    first_byte: &FirstByte,
 ) -> Result<Crc32c> {
     let chunk = CHUNK.max(RangePlan::new(store, store.options()).range_size(0) as u64 / 2);
-    let of = Arc::new((store.clone(), meta.key.clone(), Pin::of(meta)));
+    let of = Arc::new((store.clone(), meta.key.clone(), Pin::of(meta), first_byte.clone()));
     let job = move |number: u64| {
         let of = of.clone();
         async move {
             let at = offset + number * chunk;
             let len = chunk.min(offset + length - at) as usize; // at most the chunk
             let (window, owner) = pooled(len)?;
-            read_once(&of.0, &of.1, at, window, Some(&of.2)).await?;
+            read_once(&of.0, &of.1, at, window, Some(&of.2), &of.3).await?;
             Ok(Crc32c::of(&owner(len)?))
         }
     };

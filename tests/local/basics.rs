@@ -80,7 +80,7 @@ fn s2_conditions_hold() {
         );
         assert_eq!(get(&store, "k").unwrap(), b"2");
         assert_eq!(names_below(dir.path()), ["k"]);
-        let request = GetRequest { offset: 0, if_match: Some(first) };
+        let request = GetRequest { if_match: Some(first), ..GetRequest::default() };
         assert_code(wait(store.get_into("k", request, window(1).0)), Code::Changed);
     }
 }
@@ -98,7 +98,7 @@ fn s2_if_match_lets_exactly_one_of_many_win_each_round() {
                     let meta = wait(store.stat("counter")).unwrap();
                     let etag = meta.etag.unwrap();
                     let (window, owner) = window(meta.size as usize);
-                    let request = GetRequest { offset: 0, if_match: Some(etag.clone()) };
+                    let request = GetRequest { if_match: Some(etag.clone()), ..GetRequest::default() };
                     let Ok(got) = wait(store.get_into("counter", request, window)) else { continue };
                     let text = owner.reclaim(got.bytes).unwrap();
                     let next: u32 = std::str::from_utf8(&text).unwrap().parse::<u32>().unwrap() + 1;

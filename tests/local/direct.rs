@@ -78,7 +78,7 @@ fn d1_any_range_into_any_memory() {
                     let (before, rest) = whole.split_at(shift);
                     let (mut dst, after) = rest.split_at(length);
                     dst.fill(0xee);
-                    let request = GetRequest { offset: offset as u64, if_match: None };
+                    let request = GetRequest { offset: offset as u64, ..GetRequest::default() };
                     let got = wait(store.get_into("k", request, dst)).unwrap();
                     drop((before, after));
                     let memory = owner.reclaim(length + shift + 64).unwrap();

@@ -50,7 +50,7 @@ fn get(store: &Store, key: &str) -> Result<Vec<u8>> {
 
 fn get_at(store: &Store, key: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
     let (window, owner) = window(length);
-    let request = GetRequest { offset, if_match: None };
+    let request = GetRequest { offset, ..GetRequest::default() };
     let result = wait(store.get_into(key, request, window))?;
     Ok(owner.reclaim(result.bytes).unwrap().to_vec())
 }

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 COLUMNS = "idx thread op client_id n_objects bytes endpoint file error start first_byte end duration_ns".split()
@@ -38,12 +39,19 @@ def rows(path):
         assert int(row["idx"]) == number and 0 <= int(row["thread"]) < 1 << 16, line
         assert row["op"] in ("GET", "PUT", "DELETE", "LIST", "STAT"), line
         assert TIME.fullmatch(row["start"]) and TIME.fullmatch(row["end"]) and row["start"] <= row["end"], line
-        assert row["first_byte"] == "" or TIME.fullmatch(row["first_byte"]), line
+        first = row["first_byte"]
+        assert not first or row["op"] == "GET" and TIME.fullmatch(first) and row["start"] <= first <= row["end"], line
         assert int(row["bytes"]) >= 0 and int(row["n_objects"]) >= 0 and int(row["duration_ns"]) >= 0, line
         found.append(row)
     with io.StringIO(whole, newline="") as lines:
         assert len(list(csv.reader(lines, delimiter="\t", strict=True))) == len(found) + 1
     return found
+
+
+def nanos(time):
+    """A time of a row in nanoseconds since 1970."""
+    seconds, fraction = time[:-1].split(".")
+    return int(datetime.fromisoformat(f"{seconds}+00:00").timestamp()) * 10**9 + int(fraction)
 
 
 def unescape(field):

@@ -82,7 +82,7 @@ impl Context {
         if_match: Option<&str>,
     ) -> Result<(Vec<u8>, GetResult)> {
         let mut memory = vec![0xEE; len];
-        let request = GetRequest { offset, if_match: if_match.map(str::to_owned) };
+        let request = GetRequest { offset, if_match: if_match.map(str::to_owned), ..GetRequest::default() };
         let result = lend_mut(&mut memory, |window| block_on(self.store.get_into(key, request, window)))??;
         assert!(memory[result.bytes..].iter().all(|b| *b == 0xEE), "bytes after the result were touched");
         memory.truncate(result.bytes);

@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use s3dlio::base::buffer::Window;
+use s3dlio::base::first_byte::FirstByte;
 use s3dlio::base::uri::Uri;
 use s3dlio::options::Options;
 use s3dlio::store::*;
@@ -162,6 +163,7 @@ impl ObjectStore for Fake {
         }
     }
     async fn get_into(&self, key: &str, request: GetRequest, dst: Window) -> Result<GetResult> {
+        assert_eq!(request.first_byte, FirstByte::default(), "without an op-log there is nothing to note");
         let (offset, if_match) = (request.offset, request.if_match.clone());
         let _flying = Flying::new(&self.log, self.blocking).await;
         match self.log.begin(Request::Get { offset, len: dst.len(), if_match }).await? {

@@ -6,6 +6,7 @@ use super::headers::Headers;
 use super::retry::Retry;
 use super::{HIDDEN_METADATA, Inner, META_CRC32C, etag_of, http_date};
 use crate::base::checksum::parse_crc32c;
+use crate::base::first_byte::FirstByte;
 use crate::error::{Code, Error, Result};
 use crate::net::retry::classify::Lost;
 use crate::net::retry::classify::RequestKind::Read;
@@ -25,6 +26,7 @@ struct Reading<'a> {
     key: &'a str,
     offset: u64,
     place: &'a mut Place,
+    first_byte: FirstByte,
     /// How many bytes are there.
     done: usize,
     /// Every answer must be of this object.
@@ -49,8 +51,8 @@ pub(super) async fn get(
         return Ok(GetResult { bytes: 0, meta });
     }
     let (client, path) = (&*client, path.as_str());
-    let GetRequest { offset, if_match: etag } = request;
-    let mut reading = Reading { client, path, key, offset, place, done: 0, etag, meta: None };
+    let GetRequest { offset, if_match: etag, first_byte } = request;
+    let mut reading = Reading { client, path, key, offset, place, first_byte, done: 0, etag, meta: None };
     loop {
         let before = reading.done;
         let failure = match reading.go_on(&retry).await {
@@ -113,6 +115,7 @@ impl Reading<'_> {
             self.etag.clone_from(&meta.etag);
         }
         self.meta = Some(meta.clone());
+        self.first_byte.mark();
         let stop = self.done + (range.bytes.end - start) as usize; // within the place
         let from = self.done;
         let place = self.place.first(stop)?;

@@ -29,7 +29,10 @@ pub(super) async fn get(
         let want = known.as_ref().map_or(limit, |meta| wanted(meta, offset, limit));
         let span = Span { full: &full, key, from: offset + filled as u64, len: want - filled };
         let opened = match open(store, &mut wire, &span, pin.as_deref()).await {
-            Ok(Some(opened)) => opened,
+            Ok(Some(opened)) => {
+                request.first_byte.mark();
+                opened
+            }
             Ok(None) => {
                 // Nothing at this offset: the end of the object, or past it.
                 let meta = Box::pin(stat(store, key, pin.as_deref())).await?;
