@@ -26,12 +26,7 @@ const MAX_BATCH: usize = 32;
 const WORTH_A_RING: usize = 4;
 
 /// One result per key, in order; `None` of one that was not admitted.
-pub(super) fn get<I: Io>(
-    store: &PosixStore<I>,
-    keys: &[&str],
-    at_once: usize,
-    admit: Admit<'_>,
-) -> GotBatch {
+pub(super) fn get<I: Io>(store: &PosixStore<I>, keys: &[&str], at_once: usize, admit: Admit<'_>) -> GotBatch {
     let refused: Vec<AtomicBool> = keys.iter().map(|_| AtomicBool::new(false)).collect();
     let admit = |number: usize, size: u64| {
         let admitted = admit(number, size);
@@ -197,13 +192,7 @@ impl<'s, I: Io> Reading<'s, I> {
     }
 
     /// Opens the files of a batch; `None` where that failed.
-    fn open(
-        &mut self,
-        ring: &mut Ring,
-        keys: &[&str],
-        names: &[u8],
-        ends: &[usize],
-    ) -> Vec<Option<OwnedFd>> {
+    fn open(&mut self, ring: &mut Ring, keys: &[&str], names: &[u8], ends: &[usize]) -> Vec<Option<OwnedFd>> {
         let mut files: Vec<Option<OwnedFd>> = keys.iter().map(|_| None).collect();
         let (folder, how) = (self.root, self.how);
         ring.fly(|flight| {
