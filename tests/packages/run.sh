@@ -88,17 +88,30 @@ check "nothing is left" left
 
 # ---- the image
 check "the Dockerfile has no fault that hadolint knows" "$tools/packages/bin/hadolint" "$root/Dockerfile"
-# What .dockerignore leaves is enough for cargo to know every crate.
+# What .dockerignore lets through is enough for cargo to know every crate, and for CMake to configure and to install.
 context() {
-    mkdir "$work/context" && (cd "$root" && git ls-files -z | grep -zvE '^(\.ci|docs)/' |
-        grep -zvE '^tests/([^/]*$|support/[^/]*$|[^s/][^/]*/|s[^u/][^/]*/)' | xargs -0 cp --parents -t "$work/context") &&
-        cargo metadata --locked --offline --no-deps --manifest-path "$work/context/Cargo.toml"
+    mkdir "$work/context" && (cd "$root" && sed -n 's,^!/,,p' .dockerignore | xargs git ls-files -z -- |
+        xargs -0 cp --parents -t "$work/context") &&
+        cargo metadata --locked --offline --no-deps --manifest-path "$work/context/Cargo.toml" &&
+        cmake -S "$work/context" -B "$work/context-build" -DCMAKE_INSTALL_PREFIX=/usr &&
+        cp -a "$work/build/lib" "$work/build/bin" "$work/build/share" "$work/context-build/" &&
+        DESTDIR=$work/out cmake --install "$work/context-build"
 }
-check "the context of the image has every crate" context
+check "the context of the image has what its build reads" context
 if [ "${S3DLIO_TEST_DOCKER:-}" = 1 ]; then
     check "build the image" docker build -q -t s3dlio-test "$root"
-    check "the image says the version" sh -c "docker run --rm s3dlio-test version | grep -q '$version'"
-    docker image rm -f s3dlio-test >/dev/null 2>&1
+    image() { docker run --rm "$@"; }
+    image_says_version() { image s3dlio-test version | grep -q "$version"; }
+    check "the image says the version" image_says_version
+    check "the image writes to /data" image s3dlio-test put file:///data/some/ -n 2 -s 10
+    image_runs_as_1000() { test "$(image --entrypoint id s3dlio-test -u)" = 1000; }
+    check "the image runs as user 1000" image_runs_as_1000
+    check "build the image to compile in" docker build -q -t s3dlio-test-dev --target dev "$root"
+    check "a program compiles in it" image -v "$root/tests/cmake/consumer:/consumer:ro" s3dlio-test-dev sh -ec '
+        cc -o /tmp/use /consumer/use.c $(pkg-config --cflags --libs s3dlio)
+        /tmp/use
+        cmake -S /consumer -B /tmp/use.d && cmake --build /tmp/use.d && /tmp/use.d/cxx_shared'
+    docker image rm -f s3dlio-test s3dlio-test-dev >/dev/null 2>&1
 else
     echo "the image was linted, not built: S3DLIO_TEST_DOCKER=1 builds it"
 fi
