@@ -76,6 +76,7 @@ pub mod advanced {
     pub use crate::base::checksum::{Crc32c, format_crc32c, parse_crc32c};
     pub use crate::base::date::Timestamp;
     pub use crate::base::first_byte::FirstByte;
+    pub use crate::base::redact::redact;
     pub use crate::base::uri::{Scheme, Uri};
     pub use crate::loader::Pattern;
     pub use crate::oplog;

@@ -1,6 +1,7 @@
 //! URIs of stores and objects (SPEC S1). Paths are taken literally: nothing is percent-decoded, so
 //! `s3://b/a%20b?c#d` names the key `a%20b?c#d`.
 
+use super::redact::redact;
 use crate::error::{Code, Error, Result};
 use std::fmt;
 
@@ -47,9 +48,12 @@ impl Uri {
     /// Parses; the container may be missing (`s3://`), for listing containers only.
     pub fn parse(text: &str) -> Result<Uri> {
         let bad = |why: String| {
-            Error::new(Code::InvalidUri, why)
-                .with_context("open", redact_userinfo(text))
-                .with_hint("write s3://bucket/key, az://account/container/key, file:///path, direct:///path or memory://name/key")
+            let error =
+                Error::new(Code::InvalidUri, why).with_context("open", redact(&redact_userinfo(text)));
+            error.with_hint(match text.contains("sig=") {
+                true => "write az://account/container/key, and put the query of a SAS URL into azure.sas_token",
+                false => "write s3://bucket/key, az://account/container/key, file:///path, direct:///path or memory://name/key",
+            })
         };
         if text.contains('\0') {
             return Err(bad("the URI contains a NUL byte".into()));
@@ -180,7 +184,7 @@ impl fmt::Debug for Uri {
     }
 }
 
-/// What may be shown of text that failed to parse: `user:password@` is masked.
+/// What may be shown of text that may have no scheme: `user:password@` is masked.
 fn redact_userinfo(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
     let authority_end = text[start..].find('/').map_or(text.len(), |at| start + at);
@@ -233,8 +237,16 @@ mod tests {
 
     #[test]
     fn s3_password_in_a_malformed_uri_is_masked() {
-        let shown = Uri::parse("s3://user:canary@host/key").unwrap_err().to_string();
-        assert!(!shown.contains("canary"), "{shown}");
+        for text in [
+            "s3://user:canary@host/key",
+            "user:canary@host/key",
+            "https://a.b/c/k?se=1&sig=canary",
+            "az://a/c?sig=canary",
+        ] {
+            let shown = Uri::parse(text).unwrap_err().to_string();
+            assert!(!shown.contains("canary"), "{shown}");
+            assert_eq!(shown.contains("azure.sas_token"), text.contains("sig="), "{shown}");
+        }
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl App {
     pub fn report(&self, error: &Error) {
         let line = match self.out.json {
             true => output::error_json(error).to_string(),
-            false => format!("s3dlio: {}", crate::text::name(&error.to_string())),
+            false => output::error_line(error),
         };
         self.progress.around(|| output::complain(&line));
     }

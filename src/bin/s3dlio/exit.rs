@@ -63,7 +63,7 @@ pub fn of_code(code: Code) -> u8 {
 
 /// An error of the arguments, from before there was an output to choose.
 pub fn of_start(error: &Error) -> ExitCode {
-    crate::output::complain(&format!("s3dlio: {error}"));
+    crate::output::complain(&crate::output::error_line(error));
     ExitCode::from(of_code(error.code()))
 }
 

@@ -2,6 +2,7 @@
 
 use crate::exit::{Failure, Outcome};
 use s3dlio::api::Error;
+use s3dlio::api::advanced::redact;
 use serde_json::Value;
 use std::io::{BufWriter, ErrorKind, IsTerminal, Stdout, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -61,14 +62,20 @@ pub fn complain(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// An error as a JSON value: every fact that it has, under its name.
+/// An error for people, masked as [`error_json`] is.
+pub fn error_line(error: &Error) -> String {
+    format!("s3dlio: {}", crate::text::name(&redact(&error.to_string())))
+}
+
+/// An error as a JSON value: every fact that it has, under its name; what signs a URL, which a URI may have
+/// been given with, is masked.
 pub fn error_json(error: &Error) -> Value {
     let mut facts = serde_json::Map::new();
     for (name, value) in error.details() {
-        facts.insert(name.to_owned(), Value::from(value));
+        facts.insert(name.to_owned(), Value::from(redact(&value)));
     }
     facts.insert("code".into(), error.code().name().into());
-    facts.insert("message".into(), error.to_string().into());
+    facts.insert("message".into(), redact(&error.to_string()).into());
     facts.insert("retryable".into(), error.retryable().into());
     if let Some(status) = error.http_status() {
         facts.insert("http_status".into(), status.into());

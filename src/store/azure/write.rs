@@ -194,8 +194,8 @@ pub(super) struct BlockUpload {
 
 #[derive(Default)]
 struct State {
-    /// A block may be there.
-    started: bool,
+    /// Blocks that may be there.
+    blocks: usize,
     /// It is published, or gone.
     over: bool,
     parts: BTreeMap<u32, Crc32c>,
@@ -225,15 +225,23 @@ impl BlockUpload {
             return Err(Error::new(Code::InvalidArgument, "a part has no bytes"));
         }
         let client = self.store.client()?;
-        lock(&self.state).started = true;
+        lock(&self.state).blocks += 1;
         let query = [("comp", "block"), ("blockid", &self.block_id(part.number))];
         let call = client.call(Method::Put, &self.path, &query).body(part.data.clone());
         let mut retry = client.attempts(Write);
+        let mut barred = true;
         loop {
             match client.confirm_once(&call, &retry).await {
                 Ok(_) => break retry.succeeded(),
                 Err(failure) => {
-                    retry.again(&client, failure).await.map_err(|f| refusal(f, &PutCondition::Always))?;
+                    barred &= matches!(failure.status(), Some(401 | 403));
+                    if let Err(failure) = retry.again(&client, failure).await {
+                        if barred {
+                            // Nothing was taken in: no need to clean up, which may not be permitted either.
+                            lock(&self.state).blocks -= 1;
+                        }
+                        return Err(refusal(failure, &PutCondition::Always));
+                    }
                 }
             }
         }
@@ -272,7 +280,7 @@ impl BlockUpload {
     async fn clean_up(&self) -> Result<()> {
         {
             let state = lock(&self.state);
-            if !state.started || state.over {
+            if state.blocks == 0 || state.over {
                 return Ok(());
             }
         }

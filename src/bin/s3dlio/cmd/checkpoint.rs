@@ -104,13 +104,14 @@ async fn show(app: &App, store: &Store) -> Outcome {
             None
         }
     };
-    let mut damaged = false;
-    for step in list(store).await? {
+    let mut damaged = None;
+    let steps = list(store).await?;
+    for step in steps.iter().copied() {
         app.stop.check()?;
         let checkpoint = match Checkpoint::open(store, store.options(), Some(step)).await {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
-                damaged = true;
+                damaged = Some(error.code());
                 app.report(&error);
                 continue;
             }
@@ -140,7 +141,11 @@ async fn show(app: &App, store: &Store) -> Outcome {
             },
         )?;
     }
-    if damaged { Err(Failure::Partly) } else { Ok(()) }
+    match damaged {
+        None => Ok(()),
+        Some(code) if steps.len() == 1 => Err(Failure::Shown(code)), // not a part
+        Some(_) => Err(Failure::Partly),
+    }
 }
 
 async fn verify(app: &App, store: &Store, given: &ArgMatches) -> Outcome {

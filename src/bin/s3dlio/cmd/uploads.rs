@@ -3,7 +3,7 @@
 use super::Verb;
 use crate::app::App;
 use crate::args;
-use crate::exit::{Outcome, usage};
+use crate::exit::{Failure, Outcome, usage};
 use crate::place::Place;
 use crate::text;
 use clap::{ArgMatches, Command, value_parser};
@@ -79,7 +79,7 @@ fn abort(app: &App, given: &ArgMatches) -> Outcome {
     };
     app.wait(async {
         let store = app.store(&root.to_string())?;
-        let (mut aborted, mut kept, mut failed) = (0_u64, 0_u64, 0_u64);
+        let (mut aborted, mut kept, mut failed, mut last) = (0_u64, 0_u64, 0_u64, None);
         for upload in store.list_uploads("").await? {
             if !is_old(&upload) {
                 kept += 1;
@@ -94,6 +94,7 @@ fn abort(app: &App, given: &ArgMatches) -> Outcome {
                 }
                 Err(error) => {
                     failed += 1;
+                    last = Some(error.code());
                     app.report(&error);
                 }
             }
@@ -110,7 +111,11 @@ fn abort(app: &App, given: &ArgMatches) -> Outcome {
                 })
             },
         )?;
-        if failed > 0 { Err(crate::exit::Failure::Partly) } else { Ok(()) }
+        match last {
+            None => Ok(()),
+            Some(code) if aborted + kept + failed == 1 => Err(Failure::Shown(code)), // not a part
+            Some(_) => Err(Failure::Partly),
+        }
     })
 }
 
