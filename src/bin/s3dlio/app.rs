@@ -51,8 +51,8 @@ impl App {
             options.set(SYNC, "false")?;
         }
         let (verbose, quiet) = (given.get_count("verbose"), given.get_flag("quiet"));
-        let out = Output::new(given.get_flag("json"));
         let progress = Progress::new(!quiet);
+        let out = Output::new(given.get_flag("json"), progress.clone());
         let level = match (quiet, verbose) {
             (true, _) => 1,
             (false, 0) => args::log_level(&options)?,

@@ -108,6 +108,16 @@ impl<I> Items<I> {
         self.send_many(item, 1, bytes).await
     }
 
+    /// All that there will be, of so many bytes.
+    pub async fn send_all(&self, all: impl Iterator<Item = I>, objects: u64, bytes: u64) -> Outcome {
+        self.counters.announce(objects, bytes);
+        self.counters.all_known.store(true, Relaxed);
+        for item in all {
+            self.sender.send(item).await.map_err(|_| Failure::Partly)?;
+        }
+        Ok(())
+    }
+
     /// An item that stands for several objects, which the job counts ([`Did::Counted`]).
     pub async fn send_many(&self, item: I, objects: u64, bytes: u64) -> Outcome {
         self.counters.announce(objects, bytes);

@@ -1,6 +1,7 @@
 //! What goes to standard output: plain lines, or JSON lines. A reader that went away ends the run quietly.
 
 use crate::exit::{Failure, Outcome};
+use crate::progress::Progress;
 use s3dlio::api::Error;
 use s3dlio::api::advanced::redact;
 use serde_json::Value;
@@ -14,14 +15,16 @@ const BUFFER: usize = 64 << 10;
 pub struct Output {
     pub json: bool,
     terminal: bool,
+    /// May be drawn on the same terminal.
+    progress: Progress,
     writer: Mutex<BufWriter<Stdout>>,
 }
 
 impl Output {
-    pub fn new(json: bool) -> Output {
+    pub fn new(json: bool, progress: Progress) -> Output {
         let stdout = std::io::stdout();
         let terminal = stdout.is_terminal();
-        Output { json, terminal, writer: Mutex::new(BufWriter::with_capacity(BUFFER, stdout)) }
+        Output { json, terminal, progress, writer: Mutex::new(BufWriter::with_capacity(BUFFER, stdout)) }
     }
 
     /// One line, in the form that was asked for.
@@ -34,8 +37,10 @@ impl Output {
     /// Bytes as they are.
     pub fn bytes(&self, bytes: &[u8]) -> Outcome {
         let mut writer = self.writer();
-        let written = writer.write_all(bytes);
-        let written = if self.terminal { written.and_then(|()| writer.flush()) } else { written };
+        let written = match self.terminal {
+            true => self.progress.around(|| writer.write_all(bytes).and_then(|()| writer.flush())),
+            false => writer.write_all(bytes),
+        };
         written.map_err(|e| unwritten(&e))
     }
 

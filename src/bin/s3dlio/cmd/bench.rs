@@ -197,6 +197,8 @@ impl Bench {
 
     fn measure(self: &mut Bench, jobs: usize) -> Outcome<Found> {
         let counters: Arc<Counters> = Arc::default();
+        let left = self.end.saturating_duration_since(Instant::now());
+        counters.all_millis.store(u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1), Relaxed);
         self.counters = counters.clone();
         let _drawn = self.app.progress.draw("measuring", &counters);
         let total = Mutex::new(Found::default());
@@ -255,7 +257,6 @@ impl Bench {
                     }
                 }
             }
-            self.counters.all_objects.fetch_add(1, Relaxed);
             self.counters.done();
         }
         found

@@ -108,10 +108,7 @@ fn run(app: &Arc<App>, given: &ArgMatches) -> Outcome {
     let run = Run::new(app, "put");
     let size = made.size;
     let find = move |items: Items<u64>| async move {
-        for number in first..first + count {
-            items.send(number, size).await?;
-        }
-        Ok(())
+        items.send_all(first..first + count, count, count.saturating_mul(size)).await
     };
     let (shown, counters) = (app.clone(), run.counters.clone());
     let (made, template, key) = (Arc::new(made), Arc::new(template), Arc::new(key));
