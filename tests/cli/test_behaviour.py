@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shlex
 import signal
 import subprocess
@@ -376,6 +377,29 @@ def test_k1_the_examples_of_the_guide_run():
     assert len(commands) > 5
     for command in commands:
         ok(*shlex.split(command)[1:])
+
+
+def test_k1_the_commands_of_the_other_guides_run(tmp_path):
+    """Lines of shell, as they stand there, in the order of the files; what they are about is there before."""
+    root = Path(__file__).parents[2]
+    blocks = [block for path in [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+              for block in re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)]
+    commands = [line for block in blocks for line in block.splitlines() if line.startswith("s3dlio ")]
+    assert len(commands) > 5
+    for log in ["run.tsv.zst", "rank-0.tsv.zst", "rank-1.tsv.zst"]:
+        ok("put", f"{tmp_path}/data/", "-n", 5, "-s", 10, "--op-log", tmp_path / log)
+    for bucket in ["bucket", "other"]:
+        ok("create-bucket", f"s3://{bucket}", "--exist-ok")
+    ok("put", "s3://bucket/train/", "-n", 2, "-s", 10)
+    env = {**environment(), "PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}"}
+    try:
+        for command in commands:
+            done = subprocess.run(["bash", "-c", command], env=env, cwd=tmp_path, capture_output=True, timeout=60)
+            no_profiles = done.returncode == 9 and b"--features profiling" in done.stderr
+            assert done.returncode == 0 or no_profiles, (command, done)
+    finally:
+        for bucket in ["bucket", "other"]:
+            ok("delete-bucket", f"s3://{bucket}", "--force", "--yes")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
