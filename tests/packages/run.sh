@@ -47,6 +47,17 @@ names_no_build() {
 }
 check "names no path of the build" names_no_build
 
+# ---- cargo install, of what was built above
+check "cargo install" cargo install --locked --path "$root" --root "$work/cargo" --target-dir "$CARGO_TARGET_DIR"
+check "cargo installs the command alone" test "$(ls "$work/cargo/bin")" = s3dlio
+command_of_cargo() { env -i "$work/cargo/bin/s3dlio" "$@"; }
+cargo_says_version() { command_of_cargo version | grep -q " $version\$"; }
+check "cargo's command says its version" cargo_says_version
+check "cargo's command puts" command_of_cargo put "file://$work/of-cargo/" -n 3 -s 10
+cargo_lists() { test "$(command_of_cargo ls "file://$work/of-cargo/" | wc -l)" = 3; }
+check "cargo's command lists" cargo_lists
+check "cargo's command gets" command_of_cargo get "file://$work/of-cargo/"
+
 # ---- install
 cp -a "$tools/clean-root" "$clean"
 cp "$work/build/$deb" "$clean/root/"
