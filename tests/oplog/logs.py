@@ -9,11 +9,27 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
+import s3dlio
+
 COLUMNS = "idx thread op client_id n_objects bytes endpoint file error start first_byte end duration_ns".split()
 HEADER = "\t".join(COLUMNS) + "\n"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 RELEASE = Path(os.environ["S3DLIO_LIBRARY"]).parent
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A running log; the test stops it."""
+    path = tmp_path / "log.tsv.zst"
+    s3dlio.oplog_start(path)
+    yield path
+    try:
+        s3dlio.oplog_stop()
+    except s3dlio.InvalidStateError:
+        pass
 
 
 def text(path):

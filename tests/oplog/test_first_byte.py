@@ -11,24 +11,12 @@ import pytest
 
 import s3dlio
 from conftest import ACCESS_KEY, AZURITE_KEY, LOCAL, REGION, SECRET_KEY, fresh_store, place, server
-from logs import command, nanos, rows
+from logs import command, log, nanos, rows  # noqa: F401  # a fixture
 
 # Small enough for a large object to go in many ranges.
 RANGES = {"transfer.range_size": 1 << 20, "transfer.range_threshold": 1 << 20, "transfer.range_concurrency": 4}
 LARGE = 5 << 20
 STEPS = itertools.count(1)
-
-
-@pytest.fixture
-def log(tmp_path):
-    """A running log; the test stops it."""
-    path = tmp_path / "log.tsv"
-    s3dlio.oplog_start(path)
-    yield path
-    try:
-        s3dlio.oplog_stop()
-    except s3dlio.InvalidStateError:
-        pass
 
 
 def ended(log):

@@ -12,21 +12,9 @@ import pytest
 
 import s3dlio
 from conftest import in_child
-from logs import HEADER, rows, run, text, unescape
+from logs import HEADER, log, rows, run, text, unescape  # noqa: F401  # a fixture
 
 SECRETS = ["canary1", "can/ary2", "canary3", "canary4"]
-
-
-@pytest.fixture
-def log(tmp_path):
-    """A running log; stopped by the test."""
-    path = tmp_path / "log.tsv.zst"
-    s3dlio.oplog_start(path)
-    yield path
-    try:
-        s3dlio.oplog_stop()
-    except s3dlio.InvalidStateError:
-        pass
 
 
 def counted(found, op, **having):
