@@ -1,14 +1,18 @@
 """K1: each exit code of docs/command.md, seen; what goes wrong on the way leaves nothing that looks whole."""
 
+import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
+import termios
 import urllib.request
 from pathlib import Path
 
 import pytest
 from conftest import COMMAND, content, environment, ok, run
+from test_behaviour import client
 from test_care import until
 
 FAULTD = os.environ.get("S3DLIO_TEST_FAULTD", Path(COMMAND).parent / "faultd")
@@ -115,21 +119,54 @@ def test_k1_what_cannot_be_done_here_is_exit_code_9(tmp_path):
     assert ran.code == 9 and "unsupported" in ran.err and (tmp_path / "to/data/x").exists(), ran
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def takes(process, number):
+    """Whether it has a handler of the signal."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split("SigCgt:")[1].split()[0], 16) >> (number - 1) & 1
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_k1_a_signal_while_it_waits_has_its_exit_code(tmp_path, number, code):
     process = subprocess.Popen([COMMAND, "put", "--stdin", str(tmp_path / "x")], env=environment(),
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def caught():
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        taken = int(status.split("SigCgt:")[1].split()[0], 16)
-        return taken >> (number - 1) & 1
-    until(caught, process)
+    until(lambda: takes(process, number), process)
     process.send_signal(number)
     process.wait(timeout=20)  # its input is open all the time
     out, err = process.communicate()
     assert process.returncode == code and out.startswith(b"interrupted: put 0"), (out, err)
     assert not content(tmp_path)
+
+
+def test_k1_a_terminal_that_is_closed_leaves_no_upload():
+    """The kernel tells the command, and then a shell does."""
+    bucket, s3 = f"cli-closed-terminal-{os.getpid()}", client()
+    ok("create-bucket", f"s3://{bucket}")
+    master, slave = pty.openpty()
+    process = subprocess.Popen([COMMAND, "put", "--stdin", f"s3://{bucket}/x"], env=environment(), stdin=subprocess.PIPE,
+                               stdout=slave, stderr=slave, start_new_session=True,
+                               preexec_fn=lambda: fcntl.ioctl(1, termios.TIOCSCTTY, 0))
+    os.close(slave)
+    process.stdin.write(bytes(40 << 20))
+    until(lambda: s3.list_multipart_uploads(Bucket=bucket).get("Uploads"), process)
+    os.close(master)
+    try:
+        process.send_signal(signal.SIGHUP)
+    except ProcessLookupError:
+        pass  # it was told before
+    assert process.wait(timeout=20) == 129
+    process.stdin.close()
+    assert not s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
+    ok("delete-bucket", f"s3://{bucket}")
+
+
+def test_k1_under_nohup_it_goes_on(tmp_path):
+    process = subprocess.Popen([COMMAND, "put", "--stdin", str(tmp_path / "x")], env=environment(), stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    until(lambda: takes(process, signal.SIGTERM), process)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(b"data", timeout=20)
+    assert process.returncode == 0 and content(tmp_path) == {"x": b"data"}
 
 
 def test_k1_an_op_log_that_cannot_be_written_is_no_success(tmp_path):
@@ -143,7 +180,7 @@ def test_k1_an_op_log_that_cannot_be_written_is_no_success(tmp_path):
     with open(log, "rb") as reader:
         assert reader.readline().startswith(b"idx\t")
     out, err = process.communicate(b"data", timeout=20)
-    assert process.returncode != 0 and b"oplog" in err and (tmp_path / "x").read_bytes() == b"data", (out, err)
+    assert process.returncode == 1 and b"oplog" in err and (tmp_path / "x").read_bytes() == b"data", (out, err)
 
 
 def test_k1_an_object_of_no_bytes_goes_everywhere(store, tmp_path):
