@@ -34,7 +34,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use client::{Connected, Settings, Shared};
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::{Instant, SystemTime};
 use watch::Seen;
 
@@ -102,19 +102,27 @@ impl S3Store {
 
     /// Runs one logical operation: bounded, in time, its error complete. Not to be nested.
     /// A deadline that passes while a write's outcome is open is `UnknownOutcome`.
-    async fn run<T>(
+    fn run<'a, T: 'a>(
+        &'a self,
+        operation: &'static str,
+        uri: &'a Uri,
+        work: impl Future<Output = Result<T>> + Send + 'a,
+    ) -> impl Future<Output = Result<T>> + Send {
+        // Boxed: the SDK's futures are large and deeply nested types.
+        self.run_boxed(operation, uri, Box::pin(work))
+    }
+
+    async fn run_boxed<T>(
         &self,
         operation: &'static str,
         uri: &Uri,
-        work: impl Future<Output = Result<T>> + Send,
+        work: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>>,
     ) -> Result<T> {
-        // Boxed: the SDK's futures are large and deeply nested types.
-        let work: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>> = Box::pin(work);
-        let bounded = async {
+        let bounded = pin!(async {
             let _permit = self.shared.permit().await?;
             work.await
-        };
-        let in_time = async {
+        });
+        let in_time = pin!(async {
             match self.settings().operation_timeout {
                 None => bounded.await,
                 Some(limit) => tokio::time::timeout(limit, bounded).await.unwrap_or_else(|_| {
@@ -122,17 +130,18 @@ impl S3Store {
                         .with_hint("see net.operation_timeout_ms"))
                 }),
             }
-        };
+        });
         self.complete(operation, || uri.clone(), in_time).await
     }
 
     /// As [`S3Store::run`] for the requests of the data plane, which keeps the deadline itself, to say
-    /// how far a request came, and whose pool bounds the requests in flight.
+    /// how far a request came, and whose pool bounds the requests in flight. The caller pins the work: by value,
+    /// its 2 KiB would be copied and kept once more in each of the layers around it, for every object.
     async fn run_data<T>(
         &self,
         operation: &'static str,
         key: &str,
-        work: impl Future<Output = Result<T>> + Send,
+        work: Pin<&mut (impl Future<Output = Result<T>> + Send)>,
     ) -> Result<T> {
         match self.shared.is_on_plane(&self.root) {
             true => self.complete(operation, || self.uri(key), work).await,
@@ -145,7 +154,7 @@ impl S3Store {
         &self,
         operation: &'static str,
         uri: impl Fn() -> Uri,
-        work: impl Future<Output = Result<T>>,
+        work: Pin<&mut impl Future<Output = Result<T>>>,
     ) -> Result<T> {
         let began = Instant::now();
         let (result, Seen { attempts, outcome_open }) = watch::counting(work).await;
@@ -198,17 +207,18 @@ impl ObjectStore for S3Store {
     }
 
     async fn get_into(&self, key: &str, request: GetRequest, dst: Window) -> Result<GetResult> {
-        self.run_data("get", key, read::get(self, key, request, &mut Place::Lent(dst))).await
+        let mut place = Place::Lent(dst);
+        self.run_data("get", key, pin!(read::get(self, key, request, &mut place))).await
     }
 
     async fn get(&self, key: &str, request: GetRequest, limit: usize) -> Result<(Buffer, ObjectMeta)> {
         let mut place = Place::Fitting(limit, None);
-        let got = self.run_data("get", key, read::get(self, key, request, &mut place)).await?;
+        let got = self.run_data("get", key, pin!(read::get(self, key, request, &mut place))).await?;
         Ok((place.into_buffer(got.bytes)?, got.meta))
     }
 
     async fn put(&self, key: &str, content: Content, options: &PutOptions) -> Result<PutResult> {
-        let done = self.run_data("put", key, write::put(self, key, content, options)).await;
+        let done = self.run_data("put", key, pin!(write::put(self, key, content, options))).await;
         done.map_err(|error| match options.condition {
             PutCondition::Always => repeatable(error),
             _ => error,
@@ -221,7 +231,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn stat(&self, key: &str) -> Result<ObjectMeta> {
-        self.run_data("stat", key, read::stat(self, key, None)).await
+        self.run_data("stat", key, pin!(read::stat(self, key, None))).await
     }
 
     async fn list_page(&self, request: &ListRequest) -> Result<ListPage> {

@@ -15,6 +15,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUploa
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Mutex;
 
 pub(super) struct S3Upload {
@@ -205,7 +206,7 @@ impl S3Upload {
 #[async_trait]
 impl Upload for S3Upload {
     async fn put_part(&self, part: Part) -> Result<()> {
-        let sent = self.send_part(part.number, part.data, part.crc32c);
+        let sent = pin!(self.send_part(part.number, part.data, part.crc32c));
         self.store.run_data("put", &self.key, sent).await
     }
 
