@@ -176,9 +176,10 @@ def test_k1_bench_tells_what_it_could_not_remove(others):
 
 
 def test_k1_bench_without_threads_fails_and_does_not_panic(tmp_path):
+    """Large stacks, so that it is for a thread that memory does not suffice, and not for what a thread does then."""
     limited = ["bash", "-c", 'ulimit -v 1500000 && exec "$@"', "bash", COMMAND]
     done = subprocess.run([*limited, "bench", tmp_path / "x", "-n", "1", "-s", "1", "-d", "1", "-j", "4096"],
-                          env=environment(), capture_output=True, text=True, timeout=60)
+                          env={**environment(), "RUST_MIN_STACK": str(256 << 20)}, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "cannot start a thread" in done.stderr and "panic" not in done.stderr, done
 
 
