@@ -16,13 +16,9 @@ from s3dlio.torch import S3dlioIterableDataset, S3dlioMapDataset
 from say import say
 
 
-def plain(sample):
-    return bytes(sample.data)
-
-
 def loop(uri, cell):
     kind, workers, method = cell.split(":")
-    dataset = {"map": S3dlioMapDataset, "iterable": S3dlioIterableDataset}[kind](uri, transform=plain)
+    dataset = {"map": S3dlioMapDataset, "iterable": S3dlioIterableDataset}[kind](uri, transform=bytes)
     loader = DataLoader(
         dataset, batch_size=4, num_workers=int(workers), multiprocessing_context=None if method == "none" else method,
         persistent_workers=int(workers) > 0, collate_fn=list,
